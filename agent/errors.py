@@ -1,0 +1,122 @@
+"""The errors that a client may see, each with its HTTP status and OpenAI `type` and `code`.
+
+    AgentError                  500 server_error internal_error
+    ├── BadRequest              400 invalid_request_error, names the field in `param`
+    │   ├── ModelNotFound       404 invalid_request_error model_not_found
+    │   └── RequestTooLarge     413 invalid_request_error request_too_large
+    ├── Unauthorized            401 invalid_request_error invalid_api_key | missing_api_key
+    ├── QueueFull               429 rate_limit_error queue_full, with Retry-After
+    ├── SearchUnavailable       502 server_error upstream_error: every engine failed, each is named
+    ├── ModelUnavailable        503 server_error overloaded: the model cannot be reached
+    ├── ModelFailed             502 server_error upstream_error: the model broke off or answered nonsense
+    └── ModelTimeout            504 server_error timeout
+
+`BadSettings` stands apart: it stops the start and never reaches a client.
+"""
+
+from typing import ClassVar
+
+
+class BadSettings(Exception):
+    """A setting is wrong; the message names it and the remedy."""
+
+
+class AgentError(Exception):
+    """Anything a client is told. The message is shown to people: plain, complete, without secrets."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str | None = "internal_error"
+    param: str | None = None
+    retry_after_s: int | None = None
+
+
+class BadRequest(AgentError):
+    """The request cannot be served as it is; `param` is the dotted path of the field at fault."""
+
+    status = 400
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class ModelNotFound(BadRequest):
+    """The requested model id is not one of ours."""
+
+    status = 404
+
+    def __init__(self, model: str, known: tuple[str, ...]) -> None:
+        super().__init__(
+            f"The model {model!r} does not exist here. Known models: {', '.join(known)}.", "model", "model_not_found"
+        )
+
+
+class RequestTooLarge(BadRequest):
+    """The body is larger than the server takes."""
+
+    status = 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request body is larger than {limit_bytes} bytes.", None, "request_too_large")
+
+
+class Unauthorized(AgentError):
+    """No key, or not one of ours."""
+
+    status = 401
+    type = "invalid_request_error"
+
+    def __init__(self, *, missing: bool) -> None:
+        super().__init__(
+            "No API key was given: send 'Authorization: Bearer KEY'." if missing else "The API key is not valid here."
+        )
+        self.code = "missing_api_key" if missing else "invalid_api_key"
+
+
+class QueueFull(AgentError):
+    """As many requests run and wait as the settings allow."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "queue_full"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"The server is busy: all places are taken. Try again in {retry_after_s} seconds.")
+        self.retry_after_s = retry_after_s
+
+
+class SearchUnavailable(AgentError):
+    """Every search engine failed."""
+
+    status = 502
+    code = "upstream_error"
+
+    def __init__(self, engines: dict[str, str]) -> None:
+        self.engines = engines
+        reasons = "; ".join(f"{name}: {error}" for name, error in engines.items())
+        super().__init__(f"The web could not be searched, so nothing was read. {reasons}")
+
+
+class ModelUnavailable(AgentError):
+    """The model cannot be reached, or says that it is not ready."""
+
+    status = 503
+    code = "overloaded"
+    retry_after_s = 10
+
+
+class ModelFailed(AgentError):
+    """The model broke off in mid-answer or sent what cannot be understood."""
+
+    status = 502
+    code = "upstream_error"
+
+
+class ModelTimeout(AgentError):
+    """The model was silent for too long."""
+
+    status = 504
+    code = "timeout"

@@ -1,0 +1,219 @@
+"""What travels between the stages of an answer. Frozen values only.
+
+Knows nothing of HTTP or of OpenAI's shapes: `agent.wire` turns these into chunks and bodies.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from retrieval.types import Document, EngineReport, Query, Ranked, SearchFilters
+
+Role = Literal["system", "user", "assistant"]
+Effort = Literal["low", "medium", "high"]
+CitationStyle = Literal["link", "numeric"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, text only."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What the client asked of the model's sampling; None leaves the model's own default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request for an answer. The last message is what is asked; `search` False answers from the model alone.
+
+    `max_answer_tokens` limits the visible answer, `max_total_tokens` reasoning and answer together.
+    `stop` applies to the visible answer only (at most four strings).
+    """
+
+    messages: tuple[Message, ...]
+    effort: Effort = "medium"
+    search: bool = True
+    filters: SearchFilters = field(default_factory=SearchFilters)
+    sampling: Sampling = field(default_factory=Sampling)
+    citation_style: CitationStyle = "link"
+    show_reasoning: bool = True
+    max_answer_tokens: int | None = None
+    max_total_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be searched: the question as it stands alone, and the queries. `note` says what planning lacked."""
+
+    question: str
+    language: str
+    queries: tuple[Query, ...]
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One page in the context. `number` counts from 1 in rank order; `passages` are in rank order."""
+
+    number: int
+    document: Document
+    passages: tuple[Ranked, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the model is given. `dropped` counts ranked passages that did not fit."""
+
+    text: str
+    sources: tuple[Source, ...]
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecord:
+    """One asked page in the coverage record; `status` is "read" or "skipped"."""
+
+    url: str
+    status: Literal["read", "skipped"]
+    reason: str | None
+    ms: int
+    bytes: int
+    chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The honest record of what was searched and read. Counts are pages."""
+
+    found: int = 0
+    asked: int = 0
+    read: int = 0
+    used: int = 0
+    cited: int = 0
+    pages: tuple[PageRecord, ...] = ()
+    engines: tuple[EngineReport, ...] = ()
+    rounds: int = 0
+    deadline_hit: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """How many pages were skipped, by reason."""
+        counts: dict[str, int] = {}
+        for page in self.pages:
+            if page.reason is not None:
+                counts[page.reason] = counts.get(page.reason, 0) + 1
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of each stage of the reading. Stages overlap, so they need not add up."""
+
+    search: int = 0
+    fetch: int = 0
+    extract: int = 0
+    rank: int = 0
+    pack: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The outcome of the reading: what was planned, ranked, packed and covered."""
+
+    plan: Plan
+    ranked: tuple[Ranked, ...]
+    context: Context
+    coverage: Coverage
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of all model calls of one request. `reasoning` is part of `completion`, `cached` part of `prompt`."""
+
+    prompt: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    cached: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.reasoning + other.reasoning,
+            self.cached + other.cached,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """A piece of the model's reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the visible answer, citation marks already in their final form."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One readable line about the reading, in the language of the question; ends with a newline."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A citation mark in the answer: `answer[start:end]` is the mark, in Unicode code points."""
+
+    start: int
+    end: int
+    url: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A source that the answer cites, in order of first appearance; `snippet` is its best passage."""
+
+    url: str
+    title: str
+    date: str | None
+    snippet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an answer ended. `text` is the whole visible answer; `cited[i]` is the source of mark i+1."""
+
+    text: str
+    reasoning: str
+    annotations: tuple[Annotation, ...]
+    cited: tuple[Cited, ...]
+    usage: Usage
+    finish_reason: FinishReason
+    coverage: Coverage | None
+
+
+Event = Progress | Thinking | Text | Answer

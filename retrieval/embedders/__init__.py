@@ -1,0 +1,1 @@
+"""Embedders, one class a file; each implements `retrieval.rank.Embedder`."""

@@ -1,0 +1,1 @@
+"""Search engines, one class a file; each implements `retrieval.search.SearchEngine`."""

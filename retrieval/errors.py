@@ -1,0 +1,34 @@
+"""The errors of retrieval. A page that cannot be read is not an error but a `Skipped` value.
+
+    RetrievalError
+    ├── SearchFailed          every engine failed; names each and its error
+    ├── EngineError           one engine failed; collected, never fatal alone
+    ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
+    └── WeightsError          embedded weights could not be fetched or are not what they should be
+"""
+
+from collections.abc import Mapping
+
+
+class RetrievalError(Exception):
+    """Any failure of retrieval."""
+
+
+class EngineError(RetrievalError):
+    """One search engine could not answer. The message is safe for clients: no keys, no addresses of this machine."""
+
+
+class SearchFailed(RetrievalError):
+    """No engine could answer. `engines` maps each engine's name to its error."""
+
+    def __init__(self, engines: Mapping[str, str]) -> None:
+        self.engines = dict(engines)
+        super().__init__("; ".join(f"{name}: {error}" for name, error in self.engines.items()))
+
+
+class EmbedderUnavailable(RetrievalError):
+    """The embedder cannot compute vectors now."""
+
+
+class WeightsError(RetrievalError):
+    """Embedded weights could not be fetched, or their hash is not the expected one."""

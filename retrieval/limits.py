@@ -1,0 +1,59 @@
+"""Limits of the stages of retrieval: small frozen values with units in their names."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """How far to search. `wanted` distinct URLs end the search early."""
+
+    wanted: int = 80
+    result_pages: int = 8
+    result_pages_at_once: int = 4
+    engine_seconds: float = 6.0
+    total_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """How hard to fetch. `hedge_seconds`: a page silent this long no longer holds back the next in reserve."""
+
+    wanted: int = 50
+    total_seconds: float = 8.0
+    page_seconds: float = 7.0
+    hedge_seconds: float = 1.0
+    at_once: int = 48
+    per_host: int = 4
+    redirects: int = 5
+    url_chars: int = 4096
+    wire_bytes: int = 5_000_000
+    body_bytes: int = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractLimits:
+    """What cleaning one page may cost, and what is too little or too much to be a page."""
+
+    workers: int = 2
+    cpu_seconds: float = 6.0
+    memory_bytes: int = 1_000_000_000
+    tasks_per_worker: int = 500
+    min_chars: int = 50
+    max_chars: int = 400_000
+    title_chars: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLimits:
+    """How long a passage is, in characters of the cleaned page."""
+
+    target_chars: int = 700
+    max_chars: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RankLimits:
+    """How many passages get vectors (best by words first), and how many come out ranked."""
+
+    candidates: int = 64
+    ranked: int = 200

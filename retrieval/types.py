@@ -1,0 +1,133 @@
+"""What travels between the stages of retrieval. Frozen values only; no dict crosses a stage.
+
+Knows nothing of models, prompts or HTTP servers.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Recency = Literal["hour", "day", "week", "month", "year"]
+
+
+class SkipReason(StrEnum):
+    """Why a page was not read. A closed set: clients and tests rely on it."""
+
+    TIMEOUT = "timeout"
+    BLOCKED_ADDRESS = "blocked_address"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    NOT_FOUND = "not_found"
+    SERVER_ERROR = "server_error"
+    NETWORK_ERROR = "network_error"
+    TOO_LARGE = "too_large"
+    WRONG_TYPE = "wrong_type"
+    BAD_ENCODING = "bad_encoding"
+    ROBOTS = "robots"
+    EMPTY = "empty"
+    DUPLICATE = "duplicate"
+    PARSER_LIMIT = "parser_limit"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFilters:
+    """What a result must satisfy besides the words. Dates are ISO (YYYY-MM-DD), inclusive."""
+
+    domains: tuple[str, ...] = ()
+    excluded_domains: tuple[str, ...] = ()
+    recency: Recency | None = None
+    after: str | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One thing to ask every engine. `language` is a two-letter code, or None for any."""
+
+    text: str
+    language: str | None = None
+    filters: SearchFilters = field(default_factory=SearchFilters)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result. `date` is ISO when the engine tells it."""
+
+    url: str
+    title: str
+    snippet: str = ""
+    date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What one engine did for a search: how many results it gave, or why it gave none."""
+
+    name: str
+    status: Literal["ok", "empty", "failed"]
+    results: int
+    ms: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The bytes of one page, decoded from its transfer coding only. `url` is the final address after redirects."""
+
+    hit: Hit
+    url: str
+    content_type: str
+    charset: str | None
+    body: bytes
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A page that was asked for and not read. `detail` is for the log, never for clients."""
+
+    url: str
+    reason: SkipReason
+    detail: str = ""
+    status: int | None = None
+    ms: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The cleaned text of one page. `site` is its host; `date` is ISO; `language` a two-letter code."""
+
+    url: str
+    title: str
+    text: str
+    site: str
+    date: str | None = None
+    language: str | None = None
+    ms: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document: `document.text[start:end]`."""
+
+    document: Document
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """The very characters of the cleaned page."""
+        return self.document.text[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A passage with its place in the order. `score` orders; `words` and `vectors` are its parts (None: not computed)."""
+
+    passage: Passage
+    score: float
+    words: float
+    vectors: float | None = None
