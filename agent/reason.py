@@ -1,21 +1,40 @@
-"""Runs a model over a context and yields what it thinks and says, as it comes.
+"""Runs a model over a prompt: its thoughts and its answer as they come, citation marks read out, stop strings obeyed.
 
 Knows no search and no wire format of ours; an engine behind `Model` knows the rest.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent.types import FinishReason, Message, Sampling, Text, Thinking, Usage
+from agent.cite import CitationReader
+from agent.stop import StopReader
+from agent.types import Event, FinishReason, Message, Sampling, Text, Thinking, Usage
+
+Emit = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What people will wait for from a slow model, such as one on a CPU. All in tokens."""
+
+    prompt_tokens: int
+    thinking_tokens: int
+    answer_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model is: its own id, and how many tokens of prompt and answer together it can hold."""
+    """What a model is: its own id, and how many tokens of prompt and answer together it can hold.
+
+    `native_thinking` False: the model is small and only prompted to think. `patience` None: it is fast.
+    """
 
     id: str
     context_tokens: int
+    native_thinking: bool = True
+    patience: Patience | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +71,37 @@ class Model(Protocol):
         Raises ModelUnavailable, ModelFailed or ModelTimeout.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoned:
+    """How a run of the model ended. The visible answer is in the CitationReader."""
+
+    reasoning: str
+    usage: Usage
+    reason: FinishReason
+
+
+async def reason(prompt: Prompt, model: Model, marks: CitationReader, stops: tuple[str, ...], emit: Emit) -> Reasoned:
+    """Run the model; emit Thinking and Text as they come. Raises what the model raises."""
+    stop, thoughts = StopReader(stops), list[str]()
+    usage, ended = Usage(), "stop"
+    async with aclosing(model.stream(prompt)) as events:
+        async for event in events:
+            match event:
+                case Thinking(text):
+                    thoughts.append(text)
+                    await emit(event)
+                case Text(text):
+                    await _say(marks.feed(stop.feed(text)), emit)
+                case Finished():
+                    usage, ended = event.usage, event.reason
+            if stop.stopped:
+                break
+    await _say(marks.feed(stop.flush()) + marks.flush(), emit)
+    return Reasoned("".join(thoughts), usage, "stop" if stop.stopped or ended == "stop" else "length")
+
+
+async def _say(text: str, emit: Emit) -> None:
+    if text:
+        await emit(Text(text))

@@ -1,10 +1,10 @@
 """The errors of retrieval. A page that cannot be read is not an error but a `Skipped` value.
 
-    RetrievalError
-    ├── SearchFailed          every engine failed; names each and its error
-    ├── EngineError           one engine failed; collected, never fatal alone
-    ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
-    └── WeightsError          embedded weights could not be fetched or are not what they should be
+RetrievalError
+├── SearchFailed          every engine failed; names each and its error
+├── EngineError           one engine failed; collected, never fatal alone
+├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
+└── WeightsError          embedded weights could not be fetched or are not what they should be
 """
 
 from collections.abc import Mapping

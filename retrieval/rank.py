@@ -1,12 +1,26 @@
-"""stub until the ranker lands"""
+"""Orders passages by how well they serve a question: words choose the candidates, words and vectors order them.
 
+BM25 and cosine ranks are fused by reciprocal rank (Cormack, Clarke and Büttcher, SIGIR 2009). Without an embedder, or
+when it fails, the order is that of words, and `Ranking.note` says so. Blocks: call it in a thread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval import index, words
+from retrieval.errors import EmbedderUnavailable
+from retrieval.limits import RankLimits
+from retrieval.types import Passage, Ranked
+
 Vectors = NDArray[np.float32]
 TextKind = Literal["query", "passage"]
+
+# A small constant lets the first places count: the candidates are few and the best of them matter most.
+RRF_CONSTANT = 20
 
 
 class Embedder(Protocol):
@@ -18,8 +32,86 @@ class Embedder(Protocol):
         ...
 
     def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
-        """Embed texts; shape (len(texts), dimensions), float32, L2-normalised rows. Blocks: call it in a thread.
+        """Embed texts; shape (len(texts), dimensions), float32, L2-normalized rows. Blocks: call it in a thread.
 
         Raises EmbedderUnavailable.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Passages, best first. `note` says what the ranking had to do without."""
+
+    passages: tuple[Ranked, ...]
+    note: str | None = None
+
+
+def rank(
+    queries: Sequence[str], passages: Sequence[Passage], embedder: Embedder | None, limits: RankLimits, language: str
+) -> Ranking:
+    """Order passages by all queries; the first query is the question itself and counts double. Deterministic."""
+    if not passages:
+        return Ranking(())
+    texts = [headed(passage) for passage in passages]
+    by_words = _weighted(words.score(queries, texts, language))
+    candidates = np.argsort(-by_words, kind="stable")[: limits.candidates]
+    note = None
+    by_vectors = None
+    if embedder is not None:
+        try:
+            by_vectors = _similarities(queries, [texts[i] for i in candidates], embedder)
+        except EmbedderUnavailable as error:
+            note = f"ranked by words only: {error}"
+    return Ranking(_ordered(passages, by_words, candidates, by_vectors, limits), note)
+
+
+def headed(passage: Passage) -> str:
+    """Return a passage under its page's title: a passage alone often lacks the name it speaks of."""
+    return f"{passage.document.title}\n{passage.text}"
+
+
+def _weighted(scores: Vectors) -> Vectors:
+    """Join the scores of several queries; the question weighs as much as all the others together."""
+    scale = scores.max(axis=1, keepdims=True)
+    scaled = np.divide(scores, scale, out=np.zeros_like(scores), where=scale > 0)
+    others = scaled[1:].mean(axis=0) if len(scaled) > 1 else scaled[0]
+    joined: Vectors = scaled[0] + others
+    return joined
+
+
+def _similarities(queries: Sequence[str], texts: Sequence[str], embedder: Embedder) -> Vectors:
+    asked = embedder.embed(tuple(queries), "query")
+    return _weighted(index.similarities(asked, embedder.embed(tuple(texts), "passage")))
+
+
+def _ordered(
+    passages: Sequence[Passage],
+    by_words: Vectors,
+    candidates: NDArray[np.intp],
+    by_vectors: Vectors | None,
+    limits: RankLimits,
+) -> tuple[Ranked, ...]:
+    """Fuse the two orders over the candidates; what is no candidate follows in the order of words."""
+    scores = _reciprocal(by_words[candidates])
+    if by_vectors is not None:
+        scores = scores + _reciprocal(by_vectors)
+    order = np.argsort(-scores, kind="stable")
+    first = [
+        Ranked(
+            passages[candidates[i]],
+            float(scores[i]),
+            float(by_words[candidates[i]]),
+            None if by_vectors is None else float(by_vectors[i]),
+        )
+        for i in order
+    ]
+    rest = np.argsort(-by_words, kind="stable")[len(candidates) : limits.ranked]
+    return (*first[: limits.ranked], *(Ranked(passages[i], 0.0, float(by_words[i])) for i in rest))
+
+
+def _reciprocal(scores: Vectors) -> Vectors:
+    ranks = np.empty(len(scores), dtype=np.float32)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    reciprocal: Vectors = (1 / (RRF_CONSTANT + ranks)).astype(np.float32)
+    return reciprocal

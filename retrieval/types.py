@@ -125,7 +125,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A passage with its place in the order. `score` orders; `words` and `vectors` are its parts (None: not computed)."""
+    """A passage in order. `score` orders; `words` and `vectors` are its parts (None: not computed)."""
 
     passage: Passage
     score: float

@@ -1,0 +1,43 @@
+# Two commands: `make demo` shows the main job, `make test` checks everything. Both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo serve test lint types unit test-embedded clean
+
+demo: $(VENV)/.embedded
+	$(BIN)/python deploy/demo.py
+
+serve: $(VENV)/.embedded
+	$(BIN)/wellread serve
+
+test: lint types unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest
+
+# Runs the embedded models for real; fetches their weights once (1.7 GB).
+test-embedded: $(VENV)/.dev
+	$(BIN)/pytest -m embedded
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch is no dependency of these: nothing here needs a GPU or several gigabytes of packages.
+$(VENV)/.embedded: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(VENV)/.embedded

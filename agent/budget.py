@@ -1,0 +1,40 @@
+"""Shares a model's window among sources, thinking and answer. Pure; tokens are estimated from characters."""
+
+from agent.reason import ModelInfo
+from agent.settings import EffortProfile
+from agent.types import Question
+
+# Characters a token holds, measured with Qwen2.5's tokenizer on web text, rounded down; other scripts as Chinese.
+CHARS_PER_TOKEN = {"zh": 1.3, "ja": 1.3, "ko": 1.3, "ru": 2.4, "uk": 2.2, "el": 1.8, "ar": 2.0, "hi": 1.3}
+LATIN_CHARS_PER_TOKEN = 3.4
+# Room for what a prompt holds besides sources and conversation: rules, date, delimiters.
+RULES_TOKENS = 400
+MAX_ANSWER_SHARE = 0.25
+
+
+def chars_per_token(language: str) -> float:
+    """Return how many characters of a language make a token, on the low side."""
+    return CHARS_PER_TOKEN.get(language, LATIN_CHARS_PER_TOKEN)
+
+
+def writing(question: Question, effort: EffortProfile, info: ModelInfo) -> tuple[int, int]:
+    """Return the tokens for thinking and for the answer. A client's total limit shortens the thinking first."""
+    thinking, answer = effort.thinking_tokens, effort.answer_tokens
+    if info.patience is not None:
+        thinking, answer = min(thinking, info.patience.thinking_tokens), min(answer, info.patience.answer_tokens)
+    if question.max_answer_tokens is not None:
+        answer = min(question.max_answer_tokens, int(info.context_tokens * MAX_ANSWER_SHARE))
+    if question.max_total_tokens is not None:
+        answer = min(answer, question.max_total_tokens)
+        thinking = min(thinking, question.max_total_tokens - answer)
+    return thinking, answer
+
+
+def context_chars(question: Question, language: str, effort: EffortProfile, info: ModelInfo) -> int:
+    """Return how many characters of sources the model takes: its window less all that it is told and will write."""
+    ratio = chars_per_token(language)
+    told = RULES_TOKENS + sum(len(message.content) for message in question.messages) / ratio
+    tokens = info.context_tokens - told - sum(writing(question, effort, info))
+    if info.patience is not None:
+        tokens = min(tokens, info.patience.prompt_tokens)
+    return max(0, min(effort.context_chars, int(tokens * ratio)))

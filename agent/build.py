@@ -1,0 +1,170 @@
+"""The only place that knows every engine: opens what the settings name, and closes it again.
+
+An unknown name stops the start and lists the known ones; nothing is replaced in silence.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from importlib.util import find_spec
+from typing import TypeVar
+
+import anyio.to_thread
+import httpx2
+
+from agent.errors import BadSettings
+from agent.reason import Model
+from agent.settings import Settings
+from agent.tools import Tools
+from retrieval.errors import RetrievalError
+from retrieval.extract import Extractor
+from retrieval.fetch import Fetcher
+from retrieval.guard import AllowedNet, Guard, parse_allowed_net
+from retrieval.limits import ExtractLimits, FetchLimits, SearchLimits
+from retrieval.rank import Embedder
+from retrieval.search import SearchEngine
+
+T = TypeVar("T")
+
+MODEL_SILENCE_SECONDS = 300.0
+MODEL_CONNECT_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
+    """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError."""
+    async with AsyncExitStack() as stack:
+        nets = list(allowed_nets(settings))
+        engines = [await _engine(name, settings, stack, nets) for name in settings.search]
+        embedder = await anyio.to_thread.run_sync(_embedder, settings)
+        model = await _model(settings, stack)
+        extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
+        fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits()))
+        yield Tools(settings, model, engines, fetcher, extractor, embedder)
+
+
+def allowed_nets(settings: Settings) -> tuple[AllowedNet, ...]:
+    """Read WELLREAD_ALLOW_NETS. Raises BadSettings."""
+    try:
+        return tuple(parse_allowed_net(text) for text in settings.allow_nets)
+    except ValueError as error:
+        raise BadSettings(f"WELLREAD_ALLOW_NETS: {error}") from error
+
+
+EngineOpener = Callable[[Settings, AsyncExitStack, list[AllowedNet]], Awaitable[SearchEngine]]
+
+
+async def _ddgs(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.ddgs import DdgsEngine
+
+    return DdgsEngine(SearchLimits().engine_seconds)
+
+
+async def _searxng(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.searxng import SearxngEngine
+
+    if not settings.searxng_url:
+        raise BadSettings("WELLREAD_SEARCH names searxng: set WELLREAD_SEARXNG_URL to its address.")
+    client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=SearchLimits().engine_seconds))
+    return SearxngEngine(settings.searxng_url, client)
+
+
+async def _sample(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.sample import SampleEngine
+    from retrieval.sample_web import SampleWeb
+
+    web = await stack.enter_async_context(SampleWeb(settings.models_dir / "sample-web"))
+    # The fetcher may open this one port of this one address, and no other private one.
+    nets.append(parse_allowed_net(f"127.0.0.1/32:{web.port}"))
+    return SampleEngine(web)
+
+
+ENGINES: dict[str, EngineOpener] = {"ddgs": _ddgs, "searxng": _searxng, "sample": _sample}
+
+
+async def _engine(name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    return await _known("WELLREAD_SEARCH", name, ENGINES)(settings, stack, nets)
+
+
+def _embedded(settings: Settings) -> Embedder:
+    from retrieval.embedders.embedded import EmbeddedEmbedder
+
+    from retrieval.weights import draw_progress
+
+    return EmbeddedEmbedder(settings.models_dir, draw_progress)
+
+
+def _sentence_transformers(settings: Settings) -> Embedder:
+    from retrieval.embedders.sentence_transformers import SentenceTransformersEmbedder
+
+    return SentenceTransformersEmbedder(settings.embedder_model or "intfloat/multilingual-e5-small")
+
+
+def _hashing(settings: Settings) -> Embedder:
+    from retrieval.embedders.hashing import HashingEmbedder
+
+    return HashingEmbedder()
+
+
+EMBEDDERS: dict[str, Callable[[Settings], Embedder | None]] = {
+    "embedded": _embedded,
+    "sentence-transformers": _sentence_transformers,
+    "hashing": _hashing,
+    "none": lambda settings: None,
+}
+
+
+def embedder_name(settings: Settings) -> str:
+    """Return the embedder that "auto" means here: sentence-transformers beside a GPU, else the embedded one."""
+    if settings.embedder != "auto":
+        return settings.embedder
+    if find_spec("sentence_transformers") and find_spec("faiss"):
+        from retrieval.index import on_gpu
+
+        if on_gpu():
+            return "sentence-transformers"
+    return "embedded"
+
+
+def _embedder(settings: Settings) -> Embedder | None:
+    try:
+        return _known("WELLREAD_EMBEDDER", embedder_name(settings), EMBEDDERS)(settings)
+    except RetrievalError as error:
+        raise BadSettings(f"WELLREAD_EMBEDDER={settings.embedder}: {error}") from error
+
+
+async def _model(settings: Settings, stack: AsyncExitStack) -> Model:
+    if settings.model_name == "echo" and not settings.model_url:
+        from agent.models.echo import EchoModel
+
+        return EchoModel()
+    return await (_remote_model(settings, stack) if settings.model_url else _embedded_model(settings, stack))
+
+
+async def _remote_model(settings: Settings, stack: AsyncExitStack) -> Model:
+    from agent.models.openai_compatible import OpenAICompatibleModel
+
+    key = settings.model_api_key
+    client = httpx2.AsyncClient(
+        base_url=settings.model_url or "",
+        headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+        timeout=httpx2.Timeout(MODEL_SILENCE_SECONDS, connect=MODEL_CONNECT_SECONDS),
+        trust_env=False,
+    )
+    await stack.enter_async_context(client)
+    return OpenAICompatibleModel(client, settings.model_name, settings.model_profile)
+
+
+async def _embedded_model(settings: Settings, stack: AsyncExitStack) -> Model:
+    from agent.models.embedded import WEIGHTS, EmbeddedModel
+    from retrieval.weights import draw_progress, ensure
+
+    weights = WEIGHTS[settings.embedded_model]
+    path = await anyio.to_thread.run_sync(partial(ensure, weights, settings.models_dir, draw_progress))
+    return await stack.enter_async_context(EmbeddedModel(path, weights.name))
+
+
+def _known(setting: str, name: str, table: dict[str, T]) -> T:
+    if name not in table:
+        raise BadSettings(f"{setting}: {name!r} is not known; known are: {', '.join(sorted(table))}.")
+    return table[name]

@@ -1,0 +1,204 @@
+"""Any model behind an OpenAI-compatible API: vLLM first, then llama.cpp, DeepSeek and the like.
+
+Reads reasoning from `reasoning` and `reasoning_content` and from inline think tags. Closing the stream closes the
+connection, at which vLLM aborts the request and frees the GPU.
+"""
+
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent.errors import BadRequest, ModelFailed, ModelTimeout, ModelUnavailable
+from agent.reason import Finished, ModelEvent, ModelInfo, Prompt
+from agent.thinking import ThinkingSplitter
+from agent.types import Message, Text, Thinking, Usage
+
+CONTEXT_TOKENS = 32_768
+INFO_SECONDS = 10.0
+R1_NAME = re.compile(r"deepseek.?r|(?<![a-z0-9])r1(?![a-z0-9])", re.IGNORECASE)
+# DeepSeek's advice for R1; greedy decoding makes it repeat itself.
+R1_SAMPLING = {"temperature": 0.6, "top_p": 0.95}
+OVERFLOW = re.compile(r"maximum context length is (\d+)")
+
+
+class _Delta(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    delta: _Delta = _Delta()
+    finish_reason: str | None = None
+
+
+class _Details(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class _Usage(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    completion_tokens_details: _Details | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Chunk(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+
+
+class _Listed(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    id: str
+    max_model_len: int | None = None
+
+
+class _Models(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    data: list[_Listed]
+
+
+class OpenAICompatibleModel:
+    """A remote model. `client` has base_url and authorization set, and is closed by its owner."""
+
+    def __init__(self, client: httpx2.AsyncClient, name: str | None, profile: str) -> None:
+        self._client = client
+        self._name = name
+        self._profile = profile
+        self._info: ModelInfo | None = None
+        self._info_until = 0.0
+
+    async def info(self) -> ModelInfo:
+        """Ask the server for its models; the answer is kept for some seconds. Raises ModelUnavailable."""
+        if self._info is None or time.monotonic() > self._info_until:
+            self._info = await self._ask_info()
+            self._info_until = time.monotonic() + INFO_SECONDS
+        return self._info
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
+        """Run the model. Raises ModelUnavailable, ModelFailed, ModelTimeout, or BadRequest (prompt too long)."""
+        info = await self.info()
+        body = self._body(info, prompt)
+        splitter = ThinkingSplitter()
+        finish, usage = None, Usage()
+        try:
+            async with self._client.stream("POST", "chat/completions", json=body) as reply:
+                await _check(reply)
+                async for chunk in _chunks(reply):
+                    usage = _usage(chunk.usage) if chunk.usage else usage
+                    for choice in chunk.choices:
+                        finish = choice.finish_reason or finish
+                        for event in _events(choice.delta, splitter):
+                            yield event
+        except httpx2.TimeoutException as error:
+            raise ModelTimeout("The model was silent for too long and was given up.") from error
+        except httpx2.ConnectError as error:
+            raise ModelUnavailable("The model cannot be reached.") from error
+        except httpx2.HTTPError as error:
+            raise ModelFailed("The connection to the model broke off in mid-answer.") from error
+        for event in splitter.flush():
+            yield event
+        if finish is None:
+            raise ModelFailed("The model's stream ended before its answer did.")
+        yield Finished(usage, "length" if finish == "length" else "stop")
+
+    async def _ask_info(self) -> ModelInfo:
+        try:
+            reply = await self._client.get("models", timeout=INFO_SECONDS)
+        except httpx2.HTTPError as error:
+            raise ModelUnavailable(f"The model cannot be reached ({type(error).__name__}).") from error
+        if reply.status_code != 200:
+            raise ModelUnavailable(f"The model's server answers {reply.status_code} when asked for its models.")
+        try:
+            listed = _Models.model_validate_json(reply.content).data
+        except ValidationError as error:
+            raise ModelUnavailable("The model's server does not list its models as OpenAI's API does.") from error
+        return self._chosen(listed)
+
+    def _chosen(self, listed: list[_Listed]) -> ModelInfo:
+        for row in listed:
+            if self._name in (None, row.id):
+                return ModelInfo(row.id, row.max_model_len or CONTEXT_TOKENS)
+        names = ", ".join(row.id for row in listed) or "none"
+        raise ModelUnavailable(f"The model's server has no model {self._name!r}; it has: {names}.")
+
+    def _body(self, info: ModelInfo, prompt: Prompt) -> dict[str, Any]:
+        r1 = self._profile == "r1" or (self._profile == "auto" and R1_NAME.search(info.id) is not None)
+        asked = {name: value for name, value in asdict(prompt.sampling).items() if value is not None}
+        messages = _without_system(prompt.messages) if r1 else prompt.messages
+        return {
+            "model": info.id,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "max_tokens": prompt.thinking_tokens + prompt.answer_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **(R1_SAMPLING if r1 else {}),
+            **asked,
+        }
+
+
+def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """R1 was trained without system prompts: put the system text at the head of the first user turn."""
+    system = "\n\n".join(message.content for message in messages if message.role == "system")
+    rest = [message for message in messages if message.role != "system"]
+    if not system or not rest:
+        return tuple(rest) or messages
+    first = next((place for place, message in enumerate(rest) if message.role == "user"), 0)
+    rest[first] = Message("user", f"{system}\n\n{rest[first].content}")
+    return tuple(rest)
+
+
+async def _check(reply: httpx2.Response) -> None:
+    if reply.status_code == 200:
+        return
+    text = (await reply.aread()).decode("utf-8", "replace")
+    overflow = OVERFLOW.search(text)
+    if reply.status_code == 400 and overflow:
+        raise BadRequest(
+            f"The conversation is too long for the model, which holds {overflow[1]} tokens: shorten it.",
+            "messages",
+            "context_length_exceeded",
+        )
+    if reply.status_code in (429, 503):
+        raise ModelUnavailable("The model's server is busy or not ready.")
+    raise ModelFailed(f"The model's server refused the request with status {reply.status_code}.")
+
+
+async def _chunks(reply: httpx2.Response) -> AsyncIterator[_Chunk]:
+    async for line in reply.aiter_lines():
+        data = line.removeprefix("data:").strip()
+        if not line.startswith("data:") or data == "[DONE]":
+            continue
+        try:
+            chunk = _Chunk.model_validate(json.loads(data))
+        except ValueError as error:
+            raise ModelFailed("The model's server sent something that is not its API's format.") from error
+        if chunk.error is not None:
+            raise ModelFailed("The model broke off in mid-answer.")
+        yield chunk
+
+
+def _events(delta: _Delta, splitter: ThinkingSplitter) -> list[Thinking | Text]:
+    thought = delta.reasoning_content or delta.reasoning
+    events: list[Thinking | Text] = [Thinking(thought)] if thought else []
+    return events + (splitter.feed(delta.content) if delta.content else [])
+
+
+def _usage(usage: _Usage) -> Usage:
+    reasoning = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else None
+    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
+    return Usage(usage.prompt_tokens, usage.completion_tokens, reasoning or 0, cached or 0)

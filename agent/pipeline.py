@@ -1,0 +1,179 @@
+"""From a question to a cited answer, on one page: plan, search, fetch, extract, chunk, rank, pack, reason, cite.
+
+The stages know nothing of each other; this file is where they meet. What happens on the way goes to `emit`, in order;
+the last event of `answer()` is an Answer, or it raises an AgentError.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import anyio.to_thread
+
+from agent import budget, progress, prompts
+from agent import plan as planning
+from agent.cite import CitationReader
+from agent.coverage import coverage
+from agent.errors import SearchUnavailable
+from agent.pack import pack
+from agent.reason import Emit, ModelInfo, Prompt, Reasoned, reason
+from agent.settings import EFFORTS
+from agent.tools import Tools
+from agent.types import Answer, Message, Plan, Progress, Question, Reading, Text, Timings, Usage
+from retrieval.chunk import chunk
+from retrieval.errors import SearchFailed
+from retrieval.limits import FetchLimits
+from retrieval.rank import Ranking, rank
+from retrieval.read import Outcome, read_pages
+from retrieval.search import Found, search
+from retrieval.types import Document
+
+PROGRESS_EVERY = 10
+
+
+async def answer(question: Question, tools: Tools, emit: Emit) -> None:
+    """Answer a question; the last event is an Answer. Raises AgentError."""
+    if not question.search:
+        await emit(await _talk(question, tools, emit))
+        return
+    reading = await read(question, tools, emit)
+    if reading.context.sources:
+        await emit(await _reason(question, reading, tools, emit))
+    else:
+        await emit(await _nothing_read(reading, emit))
+
+
+async def read(
+    question: Question,
+    tools: Tools,
+    emit: Emit,
+    *,
+    queries: Sequence[str] = (),
+    language: str | None = None,
+    pages: int | None = None,
+    context_chars: int | None = None,
+) -> Reading:
+    """Plan, search, read, rank and pack: all that comes before the model. Raises SearchUnavailable.
+
+    `queries` are searched instead of a plan's own; `context_chars` is the length of the context (default: what the
+    model takes).
+    """
+    start = time.monotonic()
+    plan = await _plan(question, tools, queries, language)
+    await emit(Progress(progress.searching(plan)))
+    searching = time.monotonic()
+    found = await _search(plan, tools)
+    searched = time.monotonic()
+
+    limits = _fetch_limits(question, tools, pages)
+    await emit(Progress(progress.found(plan, len(found.hits), limits.wanted)))
+    outcome = await read_pages(found.hits, tools.fetcher, tools.extractor, limits, _reporter(plan, emit))
+
+    ranking_start = time.monotonic()
+    ranking = await _rank(plan, outcome.documents, tools)
+    ranked = time.monotonic()
+    context = pack(ranking.passages, context_chars or await _context_chars(question, plan, tools))
+    packed = time.monotonic()
+
+    record = coverage(plan, found, outcome, ranking, context)
+    await emit(Progress(progress.covered(plan.language, record)))
+    timings = Timings(
+        search=_ms(searched - searching),
+        fetch=outcome.fetch_ms,
+        extract=outcome.extract_ms,
+        rank=_ms(ranked - ranking_start),
+        pack=_ms(packed - ranked),
+        total=_ms(packed - start),
+    )
+    return Reading(plan, ranking.passages, context, record, timings)
+
+
+async def _plan(question: Question, tools: Tools, queries: Sequence[str], language: str | None) -> Plan:
+    if queries or language:
+        return planning.given(question, queries, language)
+    return await planning.plan(question, tools.model)
+
+
+async def _search(plan: Plan, tools: Tools) -> Found:
+    try:
+        found = await search(plan.queries, tools.engines, tools.search_limits)
+    except SearchFailed as error:
+        raise SearchUnavailable(error.engines) from error
+    tools.last_engines = found.engines
+    return found
+
+
+def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchLimits:
+    effort = EFFORTS[question.effort]
+    seconds = tools.settings.read_seconds * effort.read_factor
+    return replace(
+        tools.fetch_limits, wanted=pages or min(tools.settings.pages, effort.pages), total_seconds=seconds
+    )
+
+
+def _reporter(plan: Plan, emit: Emit) -> Callable[[int, Outcome], Awaitable[None]]:
+    async def on_page(read: int, outcome: Outcome) -> None:
+        if isinstance(outcome, Document) and read % PROGRESS_EVERY == 0:
+            await emit(Progress(progress.reading(plan, read, outcome.title)))
+
+    return on_page
+
+
+async def _rank(plan: Plan, documents: Sequence[Document], tools: Tools) -> Ranking:
+    passages = [passage for document in documents for passage in chunk(document, tools.chunk_limits)]
+    asked = [plan.question, *(query.text for query in plan.queries if query.text != plan.question)]
+    # One ranking at a time: embedding takes every core as it is.
+    return await anyio.to_thread.run_sync(
+        rank, asked, passages, tools.embedder, tools.rank_limits, plan.language, limiter=tools.rank_limiter
+    )
+
+
+async def _context_chars(question: Question, plan: Plan, tools: Tools) -> int:
+    return budget.context_chars(question, plan.language, EFFORTS[question.effort], await tools.model.info())
+
+
+async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit) -> Answer:
+    """Let the model think and answer over the sources."""
+    await emit(Progress(progress.packed(reading)))
+    info = await tools.model.info()
+    marks = CitationReader(reading.context.sources, question.citation_style)
+    prompt = _prompt(_messages(question, reading, info), question, info)
+    said = await reason(prompt, tools.model, marks, question.stop, emit)
+    record = replace(reading.coverage, cited=len(marks.order))
+    return replace(_answer(said, marks), coverage=record)
+
+
+async def _talk(question: Question, tools: Tools, emit: Emit) -> Answer:
+    """Answer from the model alone."""
+    info = await tools.model.info()
+    marks = CitationReader((), question.citation_style)
+    said = await reason(_prompt(question.messages, question, info), tools.model, marks, question.stop, emit)
+    return _answer(said, marks)
+
+
+async def _nothing_read(reading: Reading, emit: Emit) -> Answer:
+    text = progress.nothing_read(reading)
+    await emit(Text(text))
+    return Answer(text, "", (), (), Usage(), "stop", reading.coverage)
+
+
+def _messages(question: Question, reading: Reading, info: ModelInfo) -> tuple[Message, ...]:
+    history, plan = question.messages[:-1], reading.plan
+    if not info.native_thinking:
+        return prompts.small(reading.context, plan.question, plan.language)
+    today = datetime.now(UTC).date().isoformat()
+    return prompts.answer(reading.context, history, question.messages[-1].content, plan.language, today)
+
+
+def _prompt(messages: tuple[Message, ...], question: Question, info: ModelInfo) -> Prompt:
+    thinking, written = budget.writing(question, EFFORTS[question.effort], info)
+    return Prompt(messages, thinking, written, question.sampling)
+
+
+def _answer(said: Reasoned, marks: CitationReader) -> Answer:
+    return Answer(marks.text, said.reasoning, tuple(marks.annotations), marks.cited, said.usage, said.reason, None)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,77 @@
+"""Plans what to search: the question as it stands alone, its language, and the queries.
+
+A first question is searched as it stands. A follow-up ("and its height?") means nothing to a search engine, so the
+model is asked to write it out; when it cannot, the turn before is searched along with it, and the plan's note says so.
+"""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import anyio
+
+from agent import prompts
+from agent.errors import AgentError
+from agent.reason import Model, Prompt
+from agent.types import Message, Plan, Question, Text
+from retrieval.language import detect
+from retrieval.types import Query, SearchFilters
+
+QUERY_CHARS = 400
+REWRITE_SECONDS = 30.0
+REWRITE_TOKENS = 120
+# A model that thinks of itself must be let think, or it spends the line on its thoughts.
+REWRITE_THINKING_TOKENS = 800
+DECORATION = " \"'«»“”*`-"
+
+
+async def plan(question: Question, model: Model) -> Plan:
+    """Make the plan of one question."""
+    asked = question.messages[-1].content.strip()
+    language = detect(asked)
+    if not any(message.role == "assistant" for message in question.messages):
+        return planned(asked, [asked], language, question.filters)
+    try:
+        with anyio.fail_after(REWRITE_SECONDS):
+            line = await _rewritten(question.messages, language, model)
+    except (AgentError, TimeoutError) as error:
+        note = f"the follow-up was searched with the turn before it: {type(error).__name__}"
+        return planned(asked, [_with_turn_before(question.messages)], language, question.filters, note)
+    return planned(line or asked, [line or _with_turn_before(question.messages)], language, question.filters)
+
+
+def given(question: Question, queries: Sequence[str], language: str | None) -> Plan:
+    """Make a plan of the client's own queries or language."""
+    asked = question.messages[-1].content.strip()
+    return planned(asked, list(queries) or [asked], language or detect(asked), question.filters)
+
+
+def planned(question: str, texts: list[str], language: str, filters: SearchFilters, note: str | None = None) -> Plan:
+    """Make a plan of given query texts."""
+    queries = tuple(Query(query_text(text), _searched(language), filters) for text in dict.fromkeys(texts))
+    return Plan(question, language, queries, note)
+
+
+def query_text(text: str) -> str:
+    """Return one line that an engine takes: a long text is cut at a word."""
+    line = " ".join(text.split())
+    return line if len(line) <= QUERY_CHARS else line[:QUERY_CHARS].rsplit(" ", 1)[0]
+
+
+def _searched(language: str) -> str | None:
+    # English is the web's own language: restricting to it would only hide pages.
+    return None if language == "en" else language
+
+
+async def _rewritten(messages: tuple[Message, ...], language: str, model: Model) -> str:
+    thinking = REWRITE_THINKING_TOKENS if (await model.info()).native_thinking else 0
+    prompt = Prompt((Message("user", prompts.standalone(messages, language)),), thinking, REWRITE_TOKENS)
+    text = ""
+    async with aclosing(model.stream(prompt)) as events:
+        async for event in events:
+            text += event.text if isinstance(event, Text) else ""
+    return next((line for row in text.splitlines() if (line := row.strip(DECORATION))), "")
+
+
+def _with_turn_before(messages: tuple[Message, ...]) -> str:
+    asked = [message.content for message in messages if message.role == "user"][-2:]
+    return " ".join(asked)

@@ -1,0 +1,86 @@
+"""What people read while pages are read, in the language of the question: Russian for Russian, else English."""
+
+from agent.types import Coverage, Plan, Reading
+
+REASONS = {
+    "timeout": ("no answer in time", "нет ответа вовремя"),
+    "blocked_address": ("address not allowed", "адрес не разрешён"),
+    "forbidden": ("access refused", "доступ закрыт"),
+    "rate_limited": ("site asks to wait", "сайт просит подождать"),
+    "not_found": ("not found", "не найдено"),
+    "server_error": ("site error", "ошибка сайта"),
+    "network_error": ("connection failed", "ошибка связи"),
+    "too_large": ("too large", "слишком велико"),
+    "wrong_type": ("not a text page", "не текстовая страница"),
+    "bad_encoding": ("unreadable encoding", "непонятная кодировка"),
+    "robots": ("robots.txt forbids", "запрещено robots.txt"),
+    "empty": ("no text", "нет текста"),
+    "duplicate": ("duplicate", "повтор"),
+    "parser_limit": ("too hard to parse", "слишком сложная разметка"),
+    "late": ("not needed any more", "уже не нужна"),
+}
+
+
+def searching(plan: Plan) -> str:
+    """Say what is searched."""
+    queries = " · ".join(query.text for query in plan.queries)
+    return _line(plan.language, f"Searching the web: {queries}", f"Ищу в сети: {queries}")
+
+
+def found(plan: Plan, hits: int, wanted: int) -> str:
+    """Say how many pages were found and how many will be read."""
+    wanted = min(hits, wanted)
+    return _line(
+        plan.language,
+        f"Found {hits} pages; reading up to {wanted}.",
+        f"Найдено страниц: {hits}; читаю до {wanted}.",
+    )
+
+
+def reading(plan: Plan, read: int, title: str) -> str:
+    """Say how many pages have been read, and which came last."""
+    return _line(
+        plan.language, f"Read {read} pages, the last one: {title}", f"Прочитано страниц: {read}, последняя: {title}"
+    )
+
+
+def covered(language: str, coverage: Coverage) -> str:
+    """Say how many pages were read and why the others were not."""
+    skipped = _skipped(language, coverage)
+    return _line(
+        language,
+        f"Read {coverage.read} of {coverage.asked} pages asked for{f' (not read: {skipped})' if skipped else ''}.",
+        f"Прочитано страниц: {coverage.read} из {coverage.asked}{f' (не прочитаны: {skipped})' if skipped else ''}.",
+    )
+
+
+def packed(reading: Reading) -> str:
+    """Say what the model is given."""
+    sources, passages = len(reading.context.sources), sum(len(source.passages) for source in reading.context.sources)
+    return _line(
+        reading.plan.language,
+        f"Ranked {len(reading.ranked)} passages; the model gets the best {passages}, from {sources} pages.\n",
+        f"Отобрано отрывков: {len(reading.ranked)}; модель получает лучшие {passages} с {sources} страниц.\n",
+    )
+
+
+def nothing_read(reading: Reading) -> str:
+    """Make the whole answer when no page could be read: no model is asked to invent one."""
+    coverage, language = reading.coverage, reading.plan.language
+    skipped = _skipped(language, coverage) or ("none was found" if language != "ru" else "ничего не найдено")
+    return _line(
+        language,
+        f"I could not read a single page for this question, so I cannot answer it from sources. "
+        f"Found: {coverage.found}, asked for: {coverage.asked}, not read: {skipped}.",
+        f"Для этого вопроса не удалось прочитать ни одной страницы, поэтому ответить по источникам я не могу. "
+        f"Найдено: {coverage.found}, запрошено: {coverage.asked}, не прочитаны: {skipped}.",
+    ).strip()
+
+
+def _skipped(language: str, coverage: Coverage) -> str:
+    rows = sorted(coverage.skipped.items(), key=lambda row: -row[1])
+    return ", ".join(f"{REASONS[reason][language == 'ru']}: {count}" for reason, count in rows)
+
+
+def _line(language: str, english: str, russian: str) -> str:
+    return (russian if language == "ru" else english) + "\n"

@@ -1,0 +1,170 @@
+"""The environment as one frozen value: every WELLREAD_ variable, its default and what it is for; the effort profiles.
+
+Knows the names of engines and networks only as text: `agent.build` and `retrieval.guard` know what they mean.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agent.errors import BadSettings
+from agent.types import CitationStyle, Effort
+
+PREFIX = "WELLREAD_"
+MAX_PAGES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EffortProfile:
+    """What one step of the dial buys. `read_factor` multiplies the deadline of the reading."""
+
+    pages: int
+    queries: int
+    read_factor: float
+    context_chars: int
+    thinking_tokens: int
+    answer_tokens: int
+
+
+EFFORTS: Mapping[Effort, EffortProfile] = {
+    "low": EffortProfile(15, 2, 0.6, 12_000, 1_024, 1_024),
+    "medium": EffortProfile(50, 4, 1.0, 24_000, 4_096, 2_048),
+    "high": EffortProfile(50, 6, 1.5, 48_000, 16_384, 4_096),
+}
+
+
+def _split(value: object) -> object:
+    """Read a comma-separated variable as its parts."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _address(value: str | None) -> str | None:
+    """Take only an HTTP address, without the slash at its end."""
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value.rstrip("/") if value is not None else None
+
+
+def _cache_dir() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "wellread"
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Address = Annotated[str | None, AfterValidator(_address)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each from the variable WELLREAD_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="forbid")
+
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on; anything but a loopback address needs WELLREAD_API_KEYS"
+    )
+    port: int = Field(default=8000, description="port to listen on; 0 takes a free one and prints it", ge=0, le=65_535)
+    api_keys: Secrets = Field(
+        default=(), description="comma-separated keys that clients may use; none leaves the server open"
+    )
+    cors_origins: Words = Field(
+        default=(),
+        description="comma-separated origins of browser pages that may call; unset: any with a key, else local ones",
+    )
+    model_url: Address = Field(
+        default=None, description="OpenAI-compatible base URL ending in /v1; unset runs the embedded model"
+    )
+    model_name: str | None = Field(
+        default=None, description="the model's id at WELLREAD_MODEL_URL; unset takes the first one listed there"
+    )
+    model_api_key: SecretStr | None = Field(default=None, description="key for WELLREAD_MODEL_URL")
+    model_profile: Literal["auto", "r1", "plain"] = Field(
+        default="auto", description="how to talk to the model; auto tells by its name"
+    )
+    embedded_model: Literal["1.5b", "0.5b"] = Field(
+        default="1.5b", description="which embedded model runs without WELLREAD_MODEL_URL"
+    )
+    models_dir: Path = Field(
+        default_factory=_cache_dir,
+        description="folder that keeps embedded weights (default: wellread in the user's cache folder)",
+    )
+    search: Words = Field(
+        default=("ddgs",), description="comma-separated search engines, in order of preference", min_length=1
+    )
+    searxng_url: Address = Field(default=None, description="address of a SearXNG server, for the engine searxng")
+    embedder: Literal["auto", "embedded", "sentence-transformers", "hashing", "none"] = Field(
+        default="auto", description="what computes vectors for the ranking; none ranks by words alone"
+    )
+    embedder_model: str | None = Field(
+        default=None, description="name of the sentence-transformers model; unset takes the default one"
+    )
+    pages: int = Field(default=50, description="how many pages to read for one question", ge=1, le=MAX_PAGES)
+    read_seconds: float = Field(default=8.0, description="deadline of the reading of pages, in seconds", gt=0, le=120)
+    effort: Effort = Field(default="medium", description="default effort of the model wellread: low, medium or high")
+    allow_nets: Words = Field(
+        default=(),
+        description="comma-separated CIDR or CIDR:port to fetch from besides public addresses",
+    )
+    max_concurrent: int = Field(default=4, description="how many questions are worked on at once", ge=1)
+    max_queue: int = Field(default=16, description="how many questions may wait; beyond that clients get 429", ge=0)
+    log_queries: bool = Field(default=False, description="whether questions appear in the log")
+    citation_style: CitationStyle = Field(
+        default="link", description="marks in answers: link ([[1]](url)) or numeric ([1])"
+    )
+    max_body_bytes: int = Field(default=2_000_000, description="largest request body taken, in bytes", ge=1_000)
+    answer_seconds: float = Field(default=600.0, description="deadline of a whole answer, in seconds", gt=0)
+
+    @model_validator(mode="after")
+    def _open_only_at_home(self) -> "Settings":
+        if not self.api_keys and not is_loopback(self.host):
+            raise ValueError(
+                f"{PREFIX}HOST: {self.host} can be reached by others and no key is set. "
+                f"Set {PREFIX}API_KEYS, or listen on 127.0.0.1."
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def variables() -> dict[str, str]:
+    """Name every variable and what it is for, in the order of the README."""
+    return {PREFIX + name.upper(): field.description or "" for name, field in Settings.model_fields.items()}
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the environment; `given` values (from the command line) come first. Raises BadSettings."""
+    _refuse_unknown()
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise BadSettings("\n".join(_complaint(dict(one)) for one in error.errors(include_input=False))) from None
+
+
+def _refuse_unknown() -> None:
+    known = variables()
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise BadSettings(f"Unknown settings: {', '.join(unknown)}. Known: {', '.join(known)}.")
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    """Say what is wrong with one variable, without its value: it may be a secret."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = PREFIX + str(error["loc"][0]).upper()
+    return f"{name}: {message}. It is: {variables().get(name, 'not a setting')}."

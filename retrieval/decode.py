@@ -1,0 +1,62 @@
+"""Turns the bytes of a page into text: byte order mark, valid UTF-8, HTTP label, meta label, detector; in that order.
+
+A label names a codec only through the list below: Python would take "zlib", "rot13" or "idna" for a charset.
+"""
+
+import re
+
+from charset_normalizer import from_bytes
+
+# Labels of the WHATWG Encoding Standard that real pages carry, to Python's codecs; 8859-1 and ASCII mean windows-1252.
+CODECS = {
+    "utf-8": "utf-8", "utf8": "utf-8", "ascii": "cp1252", "us-ascii": "cp1252", "iso-8859-1": "cp1252",
+    "latin1": "cp1252", "iso-8859-9": "cp1254", "koi8-r": "koi8-r", "koi8-u": "koi8-u", "ibm866": "cp866",
+    "cp866": "cp866", "x-mac-cyrillic": "mac_cyrillic", "shift_jis": "cp932", "shift-jis": "cp932", "x-sjis": "cp932",
+    "sjis": "cp932", "windows-31j": "cp932", "euc-jp": "euc_jp", "iso-2022-jp": "iso2022_jp", "gb2312": "gb18030",
+    "gbk": "gb18030", "gb18030": "gb18030", "big5": "big5hkscs", "big5-hkscs": "big5hkscs", "euc-kr": "cp949",
+    "ks_c_5601-1987": "cp949", "windows-874": "cp874", "tis-620": "cp874", "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be", "utf-16": "utf-16-le", "cp1251": "cp1251", "cp1252": "cp1252", "macintosh": "mac_roman",
+    **{f"windows-125{digit}": f"cp125{digit}" for digit in range(9)},
+    **{f"iso-8859-{part}": f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
+}  # fmt: skip
+MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+META = re.compile(rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*([a-z0-9_:-]{2,40})""", re.IGNORECASE)
+META_BYTES = 4_096
+DETECTOR_BYTES = 65_536
+# A label that fits leaves hardly a character undecoded; one that lies leaves many.
+MAX_DAMAGE = 0.01
+
+
+def decode(body: bytes, label: str | None) -> str | None:
+    """Return the text of a page, or None when no encoding fits. `label` is the charset of the HTTP header."""
+    for mark, codec in MARKS:
+        if body.startswith(mark):
+            return body[len(mark) :].decode(codec, "replace")
+    for codec in _candidates(body, label):
+        text = body.decode(codec, "replace")
+        if text.count("\ufffd") <= MAX_DAMAGE * len(text):
+            return text
+    return _detected(body)
+
+
+def _candidates(body: bytes, label: str | None) -> list[str]:
+    codecs = [] if not _is_utf8(body) else ["utf-8"]
+    meta = META.search(body[:META_BYTES])
+    labels = [label, meta[1].decode("ascii").lower() if meta else None]
+    return codecs + [CODECS[name] for name in labels if name in CODECS]
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A page cut in the middle of its last character is still UTF-8.
+        return error.end >= len(body) - 3 and error.start >= len(body) - 4
+    return True
+
+
+def _detected(body: bytes) -> str | None:
+    best = from_bytes(body[:DETECTOR_BYTES]).best()
+    if best is None:
+        return None
+    return body.decode(best.encoding, "replace")

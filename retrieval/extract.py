@@ -1,0 +1,162 @@
+"""Cleans pages: from bytes to the text a reader would see, in worker processes that can be stopped.
+
+One page of 172 kB can cost a cleaner 13 s of CPU, and a thread cannot be stopped: each page has a time and a memory
+limit, and a worker that breaks them dies alone. The cleaner is trafilatura (Barbaresi, ACL 2021).
+"""
+
+import asyncio
+import ctypes
+import multiprocessing
+import re
+import resource
+import signal
+import sys
+import time
+import unicodedata
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from pebble import ProcessExpired, ProcessPool
+
+from retrieval import urls
+from retrieval.limits import ExtractLimits
+from retrieval.types import Document, Page, Skipped, SkipReason
+
+TAGS_BEFORE_PARSING = 40_000
+PARENT_DEATH_SIGNAL = 1
+# NUL and other controls, lone surrogates, zero-width and bidirectional controls, tag characters, variation selectors.
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\uffff"
+    "\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+# Dates come from the page's metadata only: a guess from its text is wrong too often and costs as much as the cleaning.
+DATES = {"extensive_search": False, "original_date": True}
+MARKUP = re.compile(r"<[a-zA-Z!/?]")
+BLANK_LINES = re.compile(r"\n\s*\n+")
+SPACES = re.compile(r"[^\S\n]+")
+
+
+class Extractor:
+    """A pool of cleaning workers. Use as an async context manager; closing it stops every worker at once."""
+
+    def __init__(self, limits: ExtractLimits) -> None:
+        self._limits = limits
+
+    async def __aenter__(self) -> Self:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["retrieval.extract", "trafilatura"])
+        self._pool = ProcessPool(
+            max_workers=self._limits.workers,
+            max_tasks=self._limits.tasks_per_worker,
+            initializer=_prepare_worker,
+            initargs=(self._limits.memory_bytes,),
+            context=context,
+        )
+        await asyncio.gather(*(self._warm() for _ in range(self._limits.workers)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.stop()
+        await asyncio.to_thread(self._pool.join)
+
+    async def extract(self, page: Page) -> Document | Skipped:
+        """Clean one page. Cancelling stops the worker's task."""
+        start = time.monotonic()
+        try:
+            future = self._pool.schedule(clean, args=(page, self._limits), timeout=self._limits.cpu_seconds)
+            outcome: Document | Skipped = await asyncio.wrap_future(future)
+        except TimeoutError:
+            outcome = _skipped(page, SkipReason.PARSER_LIMIT, f"over {self._limits.cpu_seconds:g} s")
+        except (ProcessExpired, MemoryError, RecursionError) as error:
+            outcome = _skipped(page, SkipReason.PARSER_LIMIT, repr(error))
+        ms = page.ms + round((time.monotonic() - start) * 1000)
+        return replace(outcome, ms=ms, bytes=len(page.body))
+
+    async def _warm(self) -> None:
+        """Start a worker now, so that the first question does not wait for imports."""
+        await asyncio.wrap_future(self._pool.schedule(_imports))
+
+
+def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
+    """Turn the bytes of a page into a document. Runs in a worker process; blocks."""
+    from retrieval.decode import decode
+
+    html = decode(page.body, page.charset)
+    if html is None:
+        return _skipped(page, SkipReason.BAD_ENCODING, "no encoding fits")
+    if "\x00" in html[:1000] and html.count("\x00") > len(html) / 100:
+        return _skipped(page, SkipReason.WRONG_TYPE, "binary data")
+    if len(MARKUP.findall(html)) > TAGS_BEFORE_PARSING:
+        return _skipped(page, SkipReason.PARSER_LIMIT, "too many tags")
+    fields = _plain(html) if page.content_type in ("text/plain", "text/markdown") else _main_content(html, page.url)
+    text = readable(fields["text"])[: limits.max_chars]
+    if len(text) < limits.min_chars:
+        return _skipped(page, SkipReason.EMPTY, f"{len(text)} characters after cleaning")
+    return _document(page, fields, text, limits)
+
+
+def readable(text: str) -> str:
+    """Remove what no reader sees, fold spaces and blank lines, and compose characters (NFC)."""
+    text = INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n"))
+    text = BLANK_LINES.sub("\n\n", SPACES.sub(" ", unicodedata.normalize("NFC", text)))
+    return text.strip()
+
+
+def _plain(text: str) -> dict[str, Any]:
+    first = next((line.strip("# \t") for line in text.splitlines() if line.strip()), "")
+    return {"text": text, "title": first, "date": None}
+
+
+def _main_content(html: str, url: str) -> dict[str, Any]:
+    import trafilatura
+
+    tree = trafilatura.load_html(html)
+    if tree is None:
+        return {"text": "", "title": "", "date": None}
+    title = tree.findtext(".//title") or ""
+    found: Any = trafilatura.bare_extraction(
+        tree, url=url, fast=True, include_comments=False, with_metadata=True, date_extraction_params=DATES
+    )
+    if found is None:
+        return {"text": "", "title": title, "date": None}
+    return {"text": found.text or "", "title": found.title or title, "date": found.date}
+
+
+def _document(page: Page, fields: dict[str, Any], text: str, limits: ExtractLimits) -> Document:
+    from retrieval.language import detect
+
+    title = " ".join(readable(fields["title"] or page.hit.title).split())[: limits.title_chars]
+    return Document(
+        url=page.url,
+        title=title or urls.site(page.url),
+        text=text,
+        site=urls.site(page.url),
+        date=page.hit.date or fields["date"],
+        language=detect(text[:1000]),
+    )
+
+
+def _skipped(page: Page, reason: SkipReason, detail: str) -> Skipped:
+    return Skipped(page.hit.url, reason, detail, 200, page.ms, len(page.body))
+
+
+def _imports() -> None:
+    import trafilatura  # noqa: F401
+
+    import retrieval.decode
+    import retrieval.language  # noqa: F401
+
+
+def _prepare_worker(memory_bytes: int) -> None:
+    """Bound the worker's memory, leave Ctrl-C to the parent, and die with the parent."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+__all__ = ["CancelledError", "Extractor", "clean", "readable"]

@@ -1,0 +1,181 @@
+"""Fetches pages: guarded, bounded in bytes, redirects and time; a failure is a `Skipped` value, never an exception.
+
+No cookies, no proxies from the environment, nothing that a page names is followed but its own redirects.
+"""
+
+import time
+from collections import defaultdict
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin
+
+import anyio
+import httpcore2
+import httpx2
+
+from retrieval import urls
+from retrieval.guard import BlockedAddress, Guard, GuardedBackend
+from retrieval.limits import FetchLimits
+from retrieval.types import Hit, Page, Skipped, SkipReason
+
+USER_AGENT = "Wellread/0.1 (self-hosted reader; one fetch per question)"
+HEADERS = {
+    "User-Agent": USER_AGENT,
+    "Accept": "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.1",
+    # Only codings whose output can be bounded while decoding.
+    "Accept-Encoding": "gzip, deflate",
+}
+CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+READABLE_TYPES = frozenset({"", "text/html", "application/xhtml+xml", "text/plain", "text/markdown"})
+REASONS = {
+    401: SkipReason.FORBIDDEN,
+    403: SkipReason.FORBIDDEN,
+    404: SkipReason.NOT_FOUND,
+    410: SkipReason.NOT_FOUND,
+    429: SkipReason.RATE_LIMITED,
+    451: SkipReason.FORBIDDEN,
+}
+
+
+class _Refused(Exception):
+    """Ends one fetch with a reason; becomes a Skipped at the end of `Fetcher.fetch`."""
+
+    def __init__(self, reason: SkipReason, detail: str, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.status = reason, detail, status
+
+
+class Fetcher:
+    """Fetches single pages over one guarded connection pool. Use as an async context manager."""
+
+    def __init__(self, guard: Guard, limits: FetchLimits) -> None:
+        self._limits = limits
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            network_backend=GuardedBackend(guard),
+            max_connections=2 * limits.at_once,
+            max_keepalive_connections=limits.at_once,
+            keepalive_expiry=5.0,
+            http2=True,
+        )
+        self._all = anyio.Semaphore(limits.at_once)
+        self._hosts: defaultdict[str, anyio.Semaphore] = defaultdict(lambda: anyio.Semaphore(limits.per_host))
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.__aexit__(kind, error, trace)
+
+    async def fetch(self, hit: Hit) -> Page | Skipped:  # noqa: PLR0911  (one return a kind of failure)
+        """Fetch one page, redirects included, within the limits for one page."""
+        async with self._hosts[urls.site(hit.url)], self._all:
+            start = time.monotonic()
+            try:
+                with anyio.fail_after(self._limits.page_seconds):
+                    return await self._follow(hit, start)
+            except TimeoutError:
+                return _skipped(hit, SkipReason.TIMEOUT, "the page's time is over", start)
+            except BlockedAddress as error:
+                return _skipped(hit, SkipReason.BLOCKED_ADDRESS, str(error), start)
+            except httpcore2.TimeoutException as error:
+                return _skipped(hit, SkipReason.TIMEOUT, repr(error), start)
+            except _Refused as error:
+                return _skipped(hit, error.reason, error.detail, start, error.status)
+            except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol, OSError) as error:
+                return _skipped(hit, SkipReason.NETWORK_ERROR, repr(error), start)
+            except httpx2.DecodingError as error:
+                return _skipped(hit, SkipReason.BAD_ENCODING, repr(error), start)
+
+    async def _follow(self, hit: Hit, start: float) -> Page:
+        url = self._checked(hit.url)
+        for _ in range(self._limits.redirects + 1):
+            request = httpx2.Request("GET", url, headers=HEADERS)
+            core = httpcore2.Request("GET", _core_url(request.url), headers=request.headers.raw)
+            reply = await self._pool.handle_async_request(core)
+            try:
+                headers = httpx2.Headers(reply.headers)
+                if reply.status not in REDIRECTS:
+                    body = await self._body(reply, headers)
+                    ms = round((time.monotonic() - start) * 1000)
+                    kind, charset = content_type(headers)
+                    return Page(hit, url, kind, charset, body, ms)
+                url = self._checked(urljoin(url, _location(headers)))
+            finally:
+                await reply.aclose()
+        raise _Refused(SkipReason.NETWORK_ERROR, f"more than {self._limits.redirects} redirects")
+
+    def _checked(self, url: str) -> str:
+        canonical = urls.canonical(url)
+        if canonical is None or len(canonical) > self._limits.url_chars:
+            raise _Refused(SkipReason.BLOCKED_ADDRESS, "the address is no web address")
+        return canonical
+
+    async def _body(self, reply: httpcore2.Response, headers: httpx2.Headers) -> bytes:
+        _check_status(reply.status)
+        if content_type(headers)[0] not in READABLE_TYPES:
+            raise _Refused(SkipReason.WRONG_TYPE, headers["content-type"][:80], reply.status)
+        if headers.get("content-encoding", "").strip().lower() not in CODINGS:
+            raise _Refused(SkipReason.BAD_ENCODING, "a content coding that was not offered", reply.status)
+        declared = headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > self._limits.wire_bytes:
+            raise _Refused(SkipReason.TOO_LARGE, f"{declared} bytes declared", reply.status)
+        return await self._read(reply, headers)
+
+    async def _read(self, reply: httpcore2.Response, headers: httpx2.Headers) -> bytes:
+        """Read and decode the body; both sizes are counted as it comes, so that a bomb is never unpacked."""
+        wire = httpx2.Response(reply.status, headers=headers, stream=_CountedStream(reply, self._limits.wire_bytes))
+        body = bytearray()
+        async for piece in wire.aiter_bytes():
+            body += piece
+            if len(body) > self._limits.body_bytes:
+                raise _Refused(SkipReason.TOO_LARGE, "too large once unpacked", reply.status)
+        return bytes(body)
+
+
+class _CountedStream(httpx2.AsyncByteStream):
+    """The bytes on the wire, up to a limit."""
+
+    def __init__(self, reply: httpcore2.Response, limit: int) -> None:
+        self._reply, self._limit = reply, limit
+
+    async def __aiter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        count = 0
+        async for piece in self._reply.aiter_stream():
+            count += len(piece)
+            if count > self._limit:
+                raise _Refused(SkipReason.TOO_LARGE, "too large on the wire", self._reply.status)
+            yield piece
+
+
+def content_type(headers: httpx2.Headers) -> tuple[str, str | None]:
+    """Return the media type in lower case and the charset label, if any."""
+    kind, *rest = headers.get("content-type", "").split(";")
+    labels = [part.split("=", 1)[1] for part in rest if part.strip().lower().startswith("charset=")]
+    return kind.strip().lower(), labels[0].strip(" \"'").lower() if labels else None
+
+
+def _core_url(url: httpx2.URL) -> httpcore2.URL:
+    return httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _location(headers: httpx2.Headers) -> str:
+    locations = headers.get_list("location")
+    if len(locations) != 1:
+        raise _Refused(SkipReason.NETWORK_ERROR, f"a redirect with {len(locations)} locations")
+    return locations[0]
+
+
+def _check_status(status: int) -> None:
+    if status == 200:
+        return
+    reason = REASONS.get(status, SkipReason.SERVER_ERROR if status >= 500 else SkipReason.NOT_FOUND)
+    raise _Refused(reason, f"status {status}", status)
+
+
+def _skipped(hit: Hit, reason: SkipReason, detail: str, start: float, status: int | None = None) -> Skipped:
+    return Skipped(hit.url, reason, detail, status, round((time.monotonic() - start) * 1000))

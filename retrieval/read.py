@@ -1,0 +1,149 @@
+"""Reads the pages of a hit list: fetches and cleans them side by side until enough are read or the time is over.
+
+The outcome is in hit order, never in order of arrival, so the same pages give the same source numbers. Slow pages hold
+nobody back: after `hedge_seconds` the next hit in reserve is started beside them.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from retrieval.limits import FetchLimits
+from retrieval.types import Document, Hit, Page, Skipped, SkipReason
+
+Outcome = Document | Skipped
+# Called after each page with the pages read so far and its outcome.
+OnPage = Callable[[int, Outcome], Awaitable[None]]
+
+
+class PageFetcher(Protocol):
+    """Fetches one page; see `retrieval.fetch.Fetcher`."""
+
+    async def fetch(self, hit: Hit) -> Page | Skipped:
+        """Fetch one page."""
+        ...
+
+
+class PageExtractor(Protocol):
+    """Cleans one page; see `retrieval.extract.Extractor`."""
+
+    async def extract(self, page: Page) -> Document | Skipped:
+        """Clean one page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPages:
+    """The outcome of every page that was asked, in hit order. Times in milliseconds from the start of the stage."""
+
+    outcomes: tuple[Outcome, ...]
+    deadline_hit: bool
+    fetch_ms: int
+    extract_ms: int
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The pages that were read, in hit order."""
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome, Document))
+
+
+async def read_pages(
+    hits: Sequence[Hit], fetcher: PageFetcher, extractor: PageExtractor, limits: FetchLimits, on_page: OnPage
+) -> ReadPages:
+    """Read up to `limits.wanted` pages of the hits within `limits.total_seconds`."""
+    reader = _Reader(fetcher, extractor, limits, on_page)
+    with anyio.move_on_after(limits.total_seconds) as deadline:
+        await reader.run(hits)
+    outcomes = tuple(reader.outcomes.get(hit.url) or _late(hit) for hit in reader.asked)
+    return ReadPages(outcomes, deadline.cancelled_caught, reader.fetch_ms, reader.extract_ms)
+
+
+def _late(hit: Hit) -> Skipped:
+    return Skipped(hit.url, SkipReason.LATE, "others were enough, or the time was over")
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One run. A place is held by a page that is on its way or read, and freed by one that is skipped or slow."""
+
+    fetcher: PageFetcher
+    extractor: PageExtractor
+    limits: FetchLimits
+    on_page: OnPage
+    asked: list[Hit] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    texts: set[int] = field(default_factory=set)
+    read: int = 0
+    fetch_ms: int = 0
+    extract_ms: int = 0
+    started: float = field(default_factory=time.monotonic)
+    places: anyio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = anyio.Semaphore(self.limits.wanted)
+
+    async def run(self, hits: Sequence[Hit]) -> None:
+        async with anyio.create_task_group() as tasks:
+            for hit in hits:
+                await self.places.acquire()
+                self.asked.append(hit)
+                tasks.start_soon(self._page, hit, tasks)
+
+    async def _page(self, hit: Hit, tasks: TaskGroup) -> None:
+        place = _Place(self.places)
+        async with anyio.create_task_group() as hedge:
+            hedge.start_soon(self._hedge, place)
+            outcome = await self._outcome(hit)
+            hedge.cancel_scope.cancel()
+        self.outcomes[hit.url] = outcome
+        if isinstance(outcome, Skipped):
+            place.free()
+        else:
+            self.read += 1
+        await self.on_page(self.read, outcome)
+        if self.read >= self.limits.wanted:
+            tasks.cancel_scope.cancel()
+
+    async def _hedge(self, place: "_Place") -> None:
+        await anyio.sleep(self.limits.hedge_seconds)
+        place.free()
+
+    async def _outcome(self, hit: Hit) -> Outcome:
+        page = await self.fetcher.fetch(hit)
+        self.fetch_ms = self._since_start()
+        if isinstance(page, Skipped):
+            return page
+        outcome = await self.extractor.extract(page)
+        self.extract_ms = self._since_start()
+        return self._unless_duplicate(hit, outcome)
+
+    def _unless_duplicate(self, hit: Hit, outcome: Outcome) -> Outcome:
+        """Skip a text that another address gave already."""
+        if isinstance(outcome, Skipped):
+            return outcome
+        text = hash(outcome.text)
+        if text in self.texts:
+            return Skipped(
+                hit.url, SkipReason.DUPLICATE, "the same text as another page", 200, outcome.ms, outcome.bytes
+            )
+        self.texts.add(text)
+        return outcome
+
+    def _since_start(self) -> int:
+        return round((time.monotonic() - self.started) * 1000)
+
+
+class _Place:
+    """A place that is freed at most once."""
+
+    def __init__(self, places: anyio.Semaphore) -> None:
+        self._places: anyio.Semaphore | None = places
+
+    def free(self) -> None:
+        if self._places is not None:
+            self._places.release()
+            self._places = None

@@ -1,0 +1,52 @@
+"""What every test lives under: asyncio, no connection that leaves this machine, no blocking call on the loop."""
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def leaves_loopback(family: int, address: Any) -> bool:
+    """Tell whether connecting to an address would leave this machine."""
+    if family not in {socket.AF_INET, socket.AF_INET6}:
+        return False
+    host = address[0]
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def check(sock: socket.socket, address: Any) -> None:
+        if leaves_loopback(sock.family, address):
+            raise AssertionError(f"a test tried to leave this machine: {address[0]}")
+
+    def guarded(sock: socket.socket, address: Any) -> None:
+        check(sock, address)
+        connect(sock, address)
+
+    def guarded_ex(sock: socket.socket, address: Any) -> int:
+        check(sock, address)
+        return connect_ex(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    # Only calls that our own code makes: what a test itself reads on the loop does no harm.
+    with blockbuster_ctx(["agent", "retrieval", "server"]):
+        yield

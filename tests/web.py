@@ -1,0 +1,84 @@
+"""A small web on loopback for tests: pages are set per path; faults are part of it."""
+
+import asyncio
+import gzip
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+ARTICLE = """<!DOCTYPE html><html lang="en"><head><title>{title}</title></head><body><nav>Home News Video</nav>
+<article><h1>{title}</h1>{body}</article><footer>All rights reserved.</footer></body></html>"""
+
+
+def article(title: str, *paragraphs: str) -> bytes:
+    return ARTICLE.format(title=title, body="".join(f"<p>{text}</p>" for text in paragraphs)).encode()
+
+
+@dataclass
+class Reply:
+    body: bytes = b""
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/html; charset=utf-8"),)
+    delay: float = 0.0
+    hang_after: int | None = None  # send so many bytes, then nothing more
+    declared: int | None = None
+
+
+@dataclass
+class Web:
+    port: int = 0
+    replies: dict[str, Reply] = field(default_factory=dict)
+    hits: Counter[str] = field(default_factory=Counter)
+    open: int = 0
+    most_open: int = 0
+    heads: list[bytes] = field(default_factory=list)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def page(self, path: str, body: bytes, **options) -> str:
+        self.replies[path] = Reply(body, **options)
+        return self.base + path
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.heads.append(head)
+                path = head.split()[1].decode()
+                self.hits[path] += 1
+                self.open += 1
+                self.most_open = max(self.most_open, self.open)
+                try:
+                    await self.reply(self.replies.get(path) or Reply(b"gone", 404), writer)
+                finally:
+                    self.open -= 1
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def reply(self, reply: Reply, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(reply.delay)
+        length = len(reply.body) if reply.declared is None else reply.declared
+        head = f"HTTP/1.1 {reply.status} X\r\nContent-Length: {length}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
+        writer.write(head.encode() + b"\r\n" + reply.body[: reply.hang_after])
+        await writer.drain()
+        if reply.hang_after is not None:
+            await asyncio.sleep(60)
+
+
+def zipped(body: bytes) -> bytes:
+    return gzip.compress(body)
+
+
+@asynccontextmanager
+async def running():
+    web = Web()
+    server = await asyncio.start_server(web.serve, "127.0.0.1", 0)
+    web.port = server.sockets[0].getsockname()[1]
+    try:
+        yield web
+    finally:
+        server.close()
