@@ -20,14 +20,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from importlib import metadata
 from typing import Protocol
 
 import anyio
 import uvicorn
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as HTTPError
@@ -47,6 +47,7 @@ from agent.errors import (
     ModelTimeout,
     QueueFull,
     RequestTooLarge,
+    Stopping,
     Unauthorized,
 )
 from agent.reason import Emit
@@ -112,13 +113,14 @@ class Reader(Protocol):
         ...
 
 
-@cache
-def version() -> str:
-    """Return the installed version, or say that this is a bare checkout."""
+def _version() -> str:
     try:
         return metadata.version("wellread")
     except metadata.PackageNotFoundError:
         return "0+checkout"
+
+
+VERSION = _version()
 
 
 # ---- admission
@@ -129,23 +131,41 @@ class Door:
 
     def __init__(self, running: int, waiting: int) -> None:
         self._room = running + waiting
-        self._inside = 0
         self._seats = anyio.Semaphore(running)
+        self._inside: set[anyio.CancelScope] = set()
+        self.closed = False
 
     def refuse_when_full(self) -> None:
-        """Raise QueueFull when nobody more may come in."""
-        if self._inside >= self._room:
+        """Raise QueueFull when nobody more may come in, Stopping when nobody at all may."""
+        if self.closed:
+            raise Stopping
+        if len(self._inside) >= self._room:
             raise QueueFull(RETRY_AFTER_SECONDS)
 
     @contextmanager
-    def place(self) -> Iterator[anyio.Semaphore]:
-        """Hold a place; what is yielded is to be entered before work. Raises QueueFull."""
+    def place(self) -> Iterator["Place"]:
+        """Hold a place from now on. Raises QueueFull or Stopping."""
         self.refuse_when_full()
-        self._inside += 1
+        scope = anyio.CancelScope()
+        self._inside.add(scope)
         try:
-            yield self._seats
+            yield Place(self._seats, scope)
         finally:
-            self._inside -= 1
+            self._inside.discard(scope)
+
+    def close(self) -> None:
+        """End all work inside and let nobody in any more."""
+        self.closed = True
+        for scope in self._inside:
+            scope.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place inside: wait for a seat before work, and work inside the scope."""
+
+    seats: anyio.Semaphore
+    scope: anyio.CancelScope
 
 
 # ---- running for a client
@@ -183,14 +203,14 @@ class Running(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run and write; leaving, failing and finishing all end every task of it."""
-        with self._door.place() as seats:
-            await self._run(seats, receive, send)
+        with self._door.place() as place:
+            await self._run(place, receive, send)
 
-    async def _run(self, seats: anyio.Semaphore, receive: Receive, send: Send) -> None:
+    async def _run(self, place: Place, receive: Receive, send: Send) -> None:
         outbox, inbox = anyio.create_memory_object_stream[Event | Finished](EVENTS_AHEAD)
-        async with anyio.create_task_group() as group, inbox:
+        async with outbox, inbox, anyio.create_task_group() as group:
             group.start_soon(self._watch, receive, group.cancel_scope)
-            group.start_soon(self._produce, seats, outbox)
+            group.start_soon(self._produce, place, outbox)
             try:
                 await (self._write_body(inbox, send) if self._chunks is None else self._write_stream(inbox, send))
             except (Gone, OSError):
@@ -202,14 +222,15 @@ class Running(Response):
             pass
         scope.cancel()
 
-    async def _produce(self, seats: anyio.Semaphore, outbox: MemoryObjectSendStream[Event | Finished]) -> None:
-        async with outbox:
-            with anyio.move_on_after(self._limits.answer_seconds) as deadline:
-                async with seats:
-                    finished = await self._finish(outbox.send)
-            if deadline.cancelled_caught:
-                finished = Finished({}, ModelTimeout("The answer was not finished in time. Ask for less effort."))
-            await outbox.send(finished)
+    async def _produce(self, place: Place, outbox: MemoryObjectSendStream[Event | Finished]) -> None:
+        finished = Finished({}, Stopping())
+        place.scope.deadline = anyio.current_time() + self._limits.answer_seconds
+        with place.scope:
+            async with place.seats:
+                finished = await self._finish(outbox.send)
+        if place.scope.cancelled_caught and not self._door.closed:
+            finished = Finished({}, ModelTimeout("The answer was not finished in time. Ask for less effort."))
+        await outbox.send(finished)
 
     async def _finish(self, emit: Emit) -> Finished:
         """Do the work; the outermost boundary of a run: a fault becomes an error that the client is told."""
@@ -391,27 +412,38 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-class ReceiveDeadline:
-    """Ends a request whose body trickles in."""
+class BodyLimit:
+    """Ends a request whose body is too large or trickles in, while it comes."""
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, size: int, seconds: float) -> None:
         self._app = app
+        self._size = size
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count from the first look at the body to its end; waiting for a client to leave is not limited."""
-        deadline, whole = anyio.current_time() + self._seconds, False
+        """Count bytes and time until the body is whole; waiting for a client to leave is not limited."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        too_large = declared.isdecimal() and int(declared) > self._size
+        deadline, taken, whole = anyio.current_time() + self._seconds, 0, False
 
-        async def receive_in_time() -> Message:
-            nonlocal whole
+        async def limited() -> Message:
+            nonlocal taken, whole
+            if too_large:
+                raise HTTPError(413)
             with anyio.CancelScope(deadline=math.inf if whole else deadline) as late:
                 message = await receive()
-                whole = whole or not message.get("more_body", False)
             if late.cancelled_caught:
-                raise HTTPException(408)
+                raise HTTPError(408)
+            taken += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if taken > self._size:
+                raise HTTPError(413)
             return message
 
-        await self._app(scope, receive_in_time if scope["type"] == "http" else receive, send)
+        await self._app(scope, limited, send)
 
 
 class App(FastAPI):
@@ -457,18 +489,19 @@ def create_app(
 
     app = App(
         title="Wellread",
-        version=version(),
+        version=VERSION,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        max_body_size=settings.max_body_bytes,
-        middleware=[Middleware(Keys, settings=settings), Middleware(ReceiveDeadline, seconds=RECEIVE_SECONDS)],
+        middleware=[
+            Middleware(Keys, settings=settings),
+            Middleware(BodyLimit, size=settings.max_body_bytes, seconds=RECEIVE_SECONDS),
+        ],
     )
     app.state.settings, app.state.tools = settings, tools
-    service = Service(app, settings, answer, read, Limits(settings.answer_seconds, keep_alive_seconds))
-    for prefix in ("/v1", ""):
-        app.include_router(service.router(), prefix=prefix, include_in_schema=bool(prefix))
-    app.include_router(service.public())
+    app.state.door = Door(settings.max_concurrent, settings.max_queue)
+    service = Service(app, answer, read, Limits(settings.answer_seconds, keep_alive_seconds))
+    app.include_router(service.router())
     _add_error_handlers(app, settings)
     return app
 
@@ -476,13 +509,13 @@ def create_app(
 class Service:
     """The routes, over what they all need."""
 
-    def __init__(self, app: FastAPI, settings: Settings, answer: Answerer, read: Reader, limits: Limits) -> None:
+    def __init__(self, app: FastAPI, answer: Answerer, read: Reader, limits: Limits) -> None:
         self._app = app
-        self._settings = settings
+        self._settings: Settings = app.state.settings
+        self._door: Door = app.state.door
         self._answer = answer
         self._read = read
         self._limits = limits
-        self._door = Door(settings.max_concurrent, settings.max_queue)
         self._started = int(time.time())
 
     @property
@@ -491,27 +524,24 @@ class Service:
         return tools
 
     def router(self) -> APIRouter:
-        """List the routes of the API."""
+        """List the routes; those of the API also without /v1, for clients that leave it out of their base URL."""
         router = APIRouter()
-        router.add_api_route("/chat/completions", self.chat, methods=["POST"], response_model=None)
-        router.add_api_route("/search", self.search, methods=["POST"], response_model=None)
-        router.add_api_route("/models", self.models, methods=["GET"])
-        router.add_api_route("/models/{model:path}", self.model, methods=["GET"])
-        return router
-
-    def public(self) -> APIRouter:
-        """List the routes that need no key."""
-        router = APIRouter()
-        router.add_api_route("/health", self.health, methods=["GET"])
-        router.add_api_route("/ready", self.ready, methods=["GET"], response_model=None)
-        router.add_api_route("/version", self.version, methods=["GET"])
+        for base in ("/v1", ""):
+            add = partial(router.add_api_route, response_model=None, include_in_schema=bool(base))
+            add(f"{base}/chat/completions", self.chat, methods=["POST"])
+            add(f"{base}/search", self.search, methods=["POST"])
+            add(f"{base}/models", self.models, methods=["GET"])
+            add(f"{base}/models/{{model:path}}", self.model, methods=["GET"])
+        add("/health", self.health, methods=["GET"])
+        add("/ready", self.ready, methods=["GET"])
+        add("/version", self.version, methods=["GET"])
         return router
 
     async def chat(self, request: ChatRequest) -> Response:
         """Answer a conversation. All that can be refused is refused here, before the reply begins."""
         question = chat_question(request, self._settings.effort, self._settings.citation_style)
         await self._admit(question)
-        head = Head(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), request.model, f"wellread-{version()}")
+        head = Head(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), request.model, f"wellread-{VERSION}")
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
         work = partial(self._complete, question, head)
         return Running(work, self._door, self._limits, chunks if request.stream else None)
@@ -586,7 +616,7 @@ class Service:
 
     async def version(self) -> Json:
         """Tell which release runs."""
-        return {"name": "wellread", "version": version()}
+        return {"name": "wellread", "version": VERSION}
 
 
 # ---- the command
@@ -595,12 +625,21 @@ class Service:
 class Listener(uvicorn.Server):
     """A uvicorn server that says where it listens, and leaves by returning: the caller still has tools to close."""
 
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+        super().__init__(config)
+        self._door = door
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and print the address in one line."""
         await super().startup(sockets)
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             _say(f"Wellread listens on http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End running answers with an error that says why, then stop."""
+        self._door.close()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -616,8 +655,9 @@ class Listener(uvicorn.Server):
 async def serve(settings: Settings, opened: Opener = open_tools, answer: Answerer = pipeline.answer) -> None:
     """Open the tools and serve until a signal; running streams end with it. Raises BadSettings or WeightsError."""
     async with opened(settings) as tools:
+        app = create_app(settings, tools, answer=answer)
         config = uvicorn.Config(
-            create_app(settings, tools, answer=answer),
+            app,
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -625,7 +665,7 @@ async def serve(settings: Settings, opened: Opener = open_tools, answer: Answere
             server_header=False,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        await Listener(config).serve()
+        await Listener(config, app.state.door).serve()
 
 
 async def doctor(settings: Settings, opened: Opener = open_tools) -> int:
@@ -643,6 +683,8 @@ def describe_model(settings: Settings) -> str:
     if settings.model_url:
         name = settings.model_name or "the first model listed"
         which = f"{name} at {settings.model_url}, because WELLREAD_MODEL_URL is set"
+    elif settings.model_name == "echo":
+        which = "echo, which only repeats its sources, because WELLREAD_MODEL_NAME says so"
     else:
         which = f"the embedded {settings.embedded_model} model, because WELLREAD_MODEL_URL is not set"
         which += f"; its weights are kept in {settings.models_dir}"
@@ -663,7 +705,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("wellread", description="Reads the web before it answers.")
-    parser.add_argument("--version", action="version", version=f"wellread {version()}")
+    parser.add_argument("--version", action="version", version=f"wellread {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the OpenAI API; set up by WELLREAD_ variables")
     serving.add_argument("--host", help="address to listen on, instead of WELLREAD_HOST")
@@ -706,8 +748,8 @@ def _log_to_stderr() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", handlers=[handler]
     )
-    # One line a request is ours; the clients' libraries would add theirs, with the addresses asked.
-    for noisy in ("httpx2", "httpcore2", "uvicorn.error"):
+    # One line a request is ours; libraries would add theirs, with the addresses asked.
+    for noisy in ("httpx2", "httpcore2", "uvicorn.error", "bm25s"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -25,7 +25,7 @@ def ask(question: str, url: str, key: str | None, model: str, out: TextIO) -> in
     """Ask one question and print all that comes; 1 when it fails."""
     printer = Printer(out)
     try:
-        for chunk in _chunks(question, url, key, model):
+        for chunk in chunks(question, url, key, model):
             printer.take(chunk)
     except (Refused, httpx2.HTTPError) as error:
         printer.line(f"\nError: {error or type(error).__name__}")
@@ -81,8 +81,8 @@ class Printer:
         self._out.flush()
 
 
-def _chunks(question: str, url: str, key: str | None, model: str) -> Iterator[dict[str, Any]]:
-    """Yield the chunks of an answer. Raises Refused or HTTPError."""
+def chunks(question: str, url: str, key: str | None, model: str) -> Iterator[dict[str, Any]]:
+    """Ask, and yield the chunks of an answer. Raises Refused or HTTPError."""
     body = {"model": model, "stream": True, "messages": [{"role": "user", "content": question}]}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)

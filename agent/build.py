@@ -134,11 +134,13 @@ def _embedder(settings: Settings) -> Embedder | None:
 
 
 async def _model(settings: Settings, stack: AsyncExitStack) -> Model:
-    if settings.model_name == "echo" and not settings.model_url:
+    if settings.model_url:
+        return await _remote_model(settings, stack)
+    if settings.embedded_model == "echo":
         from agent.models.echo import EchoModel
 
         return EchoModel()
-    return await (_remote_model(settings, stack) if settings.model_url else _embedded_model(settings, stack))
+    return await _embedded_model(settings, stack)
 
 
 async def _remote_model(settings: Settings, stack: AsyncExitStack) -> Model:

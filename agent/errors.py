@@ -7,6 +7,7 @@
     ├── Unauthorized            401 invalid_request_error invalid_api_key | missing_api_key
     ├── QueueFull               429 rate_limit_error queue_full, with Retry-After
     ├── SearchUnavailable       502 server_error upstream_error: every engine failed, each is named
+    ├── Stopping                503 server_error overloaded: the server is being stopped
     ├── ModelUnavailable        503 server_error overloaded: the model cannot be reached
     ├── ModelFailed             502 server_error upstream_error: the model broke off or answered nonsense
     └── ModelTimeout            504 server_error timeout
@@ -86,6 +87,17 @@ class QueueFull(AgentError):
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"The server is busy: all places are taken. Try again in {retry_after_s} seconds.")
         self.retry_after_s = retry_after_s
+
+
+class Stopping(AgentError):
+    """The server is being stopped: nothing new begins, and what runs ends."""
+
+    status = 503
+    code = "overloaded"
+    retry_after_s = 10
+
+    def __init__(self) -> None:
+        super().__init__("The server is stopping. Try again in a moment.")
 
 
 class SearchUnavailable(AgentError):

@@ -9,7 +9,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 

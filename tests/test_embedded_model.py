@@ -35,11 +35,6 @@ ROOT = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 def prompt(text: str, thinking: int = 40, answer: int = 40, **sampling) -> Prompt:
     return Prompt((Message("user", text),), thinking, answer, Sampling(seed=1, **sampling))
 

@@ -11,9 +11,8 @@ import trafilatura
 
 from retrieval.engines.sample import SampleEngine, snippet
 from retrieval.errors import RetrievalError
-from retrieval.sample import library, markup
-from retrieval.sample.render import render
-from retrieval.sample.site import SampleWeb
+from retrieval.sample_web import SampleWeb, library, markup
+from retrieval.sample_web.render import render
 from retrieval.types import Query, SearchFilters
 
 pytestmark = pytest.mark.anyio
@@ -160,7 +159,7 @@ def test_modules_that_act_on_import_are_not_described():
 
 
 async def test_a_failure_to_render_is_told(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("retrieval.sample.render.CHILD", "import sys; sys.exit('no disk')")
+    monkeypatch.setattr("retrieval.sample_web.render.CHILD", "import sys; sys.exit('no disk')")
     with pytest.raises(RetrievalError, match="no disk"):
         await render(tmp_path, ("/library/json",))
     assert not [entry async for entry in anyio.Path(tmp_path).iterdir()]

@@ -83,7 +83,7 @@ def test_null_is_absent_in_every_optional_field(names):
     assert question(**dict.fromkeys(names)) == question()
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=4)
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4)
 
 
 @given(st.dictionaries(st.text().filter(lambda name: name not in {*ChatRequest.model_fields, "extra_body"}), JSON))
@@ -435,7 +435,9 @@ def test_spans_count_code_points():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["https://a.example/1", "https://a.example/2", "https://b.example", "nonsense", "http://["]),
+            st.sampled_from(
+                ["https://a.example/1", "https://a.example/2", "https://b.example", "nonsense", "http://["]
+            ),
             st.sampled_from(["", " ", "Home", "Home (a.example)", "a.example", "x"]),
         )
     )

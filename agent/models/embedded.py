@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import secrets
+import ssl
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
@@ -196,7 +197,7 @@ class EmbeddedModel:
     """
 
     def __init__(self, path: Path, name: str, context_tokens: int = 4096, threads: int | None = None) -> None:
-        self._path = path.absolute()
+        self._path = path
         self._info = ModelInfo(name, context_tokens)
         self._threads = threads or available_threads()
         self._child: _Child | None = None
@@ -205,14 +206,16 @@ class EmbeddedModel:
         self._starting = anyio.Lock()
         # A semaphore, because a stream may be closed by another task than the one that began it.
         self._turn = anyio.Semaphore(1)
-        self._client = httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT)
+        # No connection is used twice: llama.cpp closes idle ones, and a request sent into that moment would be lost.
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        # Loopback speaks no TLS; an empty context spares reading certificates from the disk.
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._client = httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT, limits=limits, verify=tls)
         self._tasks: TaskGroup = anyio.create_task_group()
 
     async def __aenter__(self) -> Self:
         """Start the child. Raises ModelUnavailable when the engine or the weights are missing or it does not start."""
-        _check_engine()
-        if not self._path.is_file():
-            raise ModelUnavailable(f"The weights of {self._info.id} are not there.")
+        await anyio.to_thread.run_sync(self._check_installed)
         await self._tasks.__aenter__()
         try:
             await self._running()
@@ -279,7 +282,7 @@ class EmbeddedModel:
                     if piece is not None and piece.stop is not None:
                         return
         except httpx2.TransportError as error:
-            raise self._translated(error, child) from error
+            raise await self._ended(error, child) from error
         raise ModelFailed(f"{self._info.id} broke off in the middle of its answer.")
 
     async def _template(self, child: _Child, messages: tuple[Message, ...]) -> str:
@@ -295,16 +298,14 @@ class EmbeddedModel:
             response = await self._client.post(f"{child.address}{route}", json=body, headers=_headers(child))
             await _check(response)
         except httpx2.TransportError as error:
-            raise self._translated(error, child) from error
+            raise await self._ended(error, child) from error
         answer: dict[str, Any] = response.json()
         return answer
 
-    def _translated(self, error: httpx2.TransportError, child: _Child) -> AgentError:
-        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-            return ModelUnavailable(f"{self._info.id} cannot be reached.")
+    async def _ended(self, error: httpx2.TransportError, child: _Child) -> AgentError:
+        """Translate a broken connection, and end the child: one that hangs would hang for the next request too."""
+        await _stop(child.process)
         if isinstance(error, httpx2.TimeoutException):
-            # A child that hangs would hang for the next request too.
-            child.process.kill()
             return ModelTimeout(f"{self._info.id} was silent for {TIMEOUT.read:.0f} seconds.")
         return ModelFailed(f"{self._info.id} broke off in the middle of its answer.")
 
@@ -320,6 +321,12 @@ class EmbeddedModel:
             self._child = await self._start()
             return self._child
 
+    def _check_installed(self) -> None:
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise ModelUnavailable("The embedded model needs llama.cpp: pip install 'wellread[embedded]'.")
+        if not self._path.is_file():
+            raise ModelUnavailable(f"The weights of {self._info.id} are not there.")
+
     def _note_failure(self, log: deque[str]) -> None:
         self._failures += 1
         self._not_before = anyio.current_time() + pause_after(self._failures)
@@ -332,7 +339,7 @@ class EmbeddedModel:
 
     async def _start(self) -> _Child:
         settings = ChildSettings(
-            str(self._path), self._info.id, self._info.context_tokens, self._threads, secrets.token_urlsafe(24)
+            str(self._path.absolute()), self._info.id, self._info.context_tokens, self._threads, secrets.token_urlsafe(24)
         )
         process = await anyio.open_process(
             [sys.executable, "-m", "agent.models.llama_child"],
@@ -353,11 +360,6 @@ class EmbeddedModel:
             self._note_failure(log)
             raise ModelUnavailable(f"{self._info.id} did not start; the log has its last words.")
         return _Child(process, log, address, settings.key)
-
-
-def _check_engine() -> None:
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise ModelUnavailable("The embedded model needs llama.cpp: pip install 'wellread[embedded]'.")
 
 
 async def _address(process: Process, settings: ChildSettings) -> str | None:

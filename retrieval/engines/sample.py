@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import urls, words
-from retrieval.sample.markup import SamplePage
-from retrieval.sample.site import SampleWeb
+from retrieval.sample_web import SampleWeb
+from retrieval.sample_web.markup import SamplePage
 from retrieval.types import Hit, Query
 
 RESULTS_PER_PAGE = 10

@@ -5,7 +5,7 @@ from importlib.metadata import Distribution, distributions
 
 from markdown_it import MarkdownIt
 
-from retrieval.sample import markup
+from retrieval.sample_web import markup
 
 MIN_CHARS = 500
 

@@ -2,3 +2,7 @@
 
 It lets search, fetching, cleaning and ranking do their real work without the internet.
 """
+
+from retrieval.sample_web.site import SampleWeb
+
+__all__ = ["SampleWeb"]

@@ -22,12 +22,12 @@ import anyio
 import anyio.to_thread
 
 from retrieval.errors import RetrievalError
-from retrieval.sample.markup import SamplePage
+from retrieval.sample_web.markup import SamplePage
 
 CHILD_SECONDS = 180.0
 CHILD = (
     "import os, sys; sys.path += [path for path in sys.argv[1].split(os.pathsep) if path not in sys.path]; "
-    "from retrieval.sample.render import write; write(*sys.argv[2:])"
+    "from retrieval.sample_web.render import write; write(*sys.argv[2:])"
 )
 # The child shows what modules hold, so it is not told what else the environment holds: keys, above all.
 ENVIRONMENT = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT")
@@ -113,7 +113,7 @@ def _read(file: Path) -> tuple[SamplePage, ...]:
 
 
 def _pages(only: Collection[str]) -> Iterator[SamplePage]:
-    from retrieval.sample import library, readmes
+    from retrieval.sample_web import library, readmes
 
     for name in library.names():
         if not only or f"/library/{name}" in only:

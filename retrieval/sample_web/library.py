@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from retrieval.sample.markup import (
+from retrieval.sample_web.markup import (
     LANGUAGE_REFERENCE,
     STANDARD_LIBRARY,
     SamplePage,

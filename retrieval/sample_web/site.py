@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from retrieval.sample.markup import SamplePage, frame
-from retrieval.sample.render import Rendering, render
+from retrieval.sample_web.markup import SamplePage, frame
+from retrieval.sample_web.render import Rendering, render
 
 IDLE_SECONDS = 60.0
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}

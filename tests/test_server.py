@@ -1,0 +1,634 @@
+import io
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import httpx2
+import openai
+import pytest
+import uvicorn
+
+import server
+from agent.ask import ask
+from agent.errors import ModelUnavailable, SearchUnavailable
+from agent.reason import ModelInfo
+from agent.settings import Settings
+from agent.types import (
+    Annotation,
+    Answer,
+    Cited,
+    Context,
+    Coverage,
+    Plan,
+    Progress,
+    Reading,
+    Text,
+    Thinking,
+    Timings,
+    Usage,
+)
+from retrieval.types import Query
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parent.parent
+URL = "https://a.example/tower"
+MARK = f"[[1]]({URL})"
+ANSWER = Answer(
+    f"Eiffel {MARK}",
+    "Hm.",
+    (Annotation(7, 7 + len(MARK), URL, "Tower"),),
+    (Cited(URL, "Tower", None, "built by"),),
+    Usage(10, 20, 5, 2),
+    "stop",
+    Coverage(found=1, asked=1, read=1, used=1, cited=1, rounds=1),
+)
+
+
+class FakeModel:
+    def __init__(self, *, up=True):
+        self.up = up
+
+    async def info(self):
+        if not self.up:
+            raise ModelUnavailable("The model cannot be reached.")
+        return ModelInfo("fake", 4096)
+
+
+class FakeTools:
+    def __init__(self, *, up=True):
+        self.model = FakeModel(up=up)
+
+    async def check(self, *, live=False):
+        return {"model": "ok" if self.model.up else "down", "search": "ok"}
+
+
+async def tower(question, tools, emit):
+    await emit(Progress("Searching\n"))
+    await emit(Thinking("Hm."))
+    await emit(Text("Eiffel "))
+    await emit(Text(MARK))
+    await emit(ANSWER)
+
+
+class Endless:
+    """A pipeline that never ends by itself, and counts how many of it run."""
+
+    def __init__(self):
+        self.running = 0
+        self.started = 0
+        self.cancelled = anyio.Event()
+
+    async def __call__(self, question, tools, emit):
+        self.running += 1
+        self.started += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.running -= 1
+            self.cancelled.set()
+
+
+async def one_reading(question, tools, emit, **options):
+    queries = options["queries"] or ("kafka",)
+    plan = Plan("Kafka", "en", tuple(Query(text) for text in queries))
+    context = Context("x" * options["context_chars"], ())
+    return Reading(plan, (), context, Coverage(asked=options["pages"]), Timings())
+
+
+@asynccontextmanager
+async def running(*, answer=tower, read=one_reading, tools=None, keep_alive_seconds=10.0, **settings):
+    app = server.create_app(
+        Settings(**settings), tools or FakeTools(), answer=answer, read=read, keep_alive_seconds=keep_alive_seconds
+    )
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+        process = uvicorn.Server(config)
+        async with anyio.create_task_group() as group:
+            group.start_soon(process._serve, [listening])
+            with anyio.fail_after(5):
+                while not process.started:  # noqa: ASYNC110 - uvicorn tells by a flag
+                    await anyio.sleep(0.005)
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with httpx2.AsyncClient(base_url=url, timeout=5, trust_env=False) as client:
+                yield client
+            process.should_exit = True
+
+
+@pytest.fixture(scope="module")
+async def plain():
+    """One server with nothing special, for the tests that only look at replies."""
+    async with running() as client:
+        yield client
+
+
+def body(text="Who built it?", **fields):
+    return {"model": "wellread", "messages": [{"role": "user", "content": text}], **fields}
+
+
+async def events(response):
+    return [line.removeprefix("data: ") async for line in response.aiter_lines() if line]
+
+
+def sdk(client, key="none"):
+    return openai.AsyncOpenAI(base_url=f"{client.base_url}/v1", api_key=key, max_retries=0)
+
+
+async def test_the_stock_client_streams(plain):
+    async with sdk(plain) as stock:
+        stream = await stock.chat.completions.create(**body(), stream=True, stream_options={"include_usage": True})
+        chunks = [chunk async for chunk in stream]
+
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert [delta.role for delta in deltas] == ["assistant"] + [None] * (len(deltas) - 1)
+    assert "".join(getattr(delta, "reasoning_content", "") for delta in deltas) == "Searching\nHm."
+    assert "".join(delta.content or "" for delta in deltas) == ANSWER.text
+    (citation,) = deltas[-1].annotations
+    span = slice(citation["url_citation"]["start_index"], citation["url_citation"]["end_index"])
+    assert ANSWER.text[span] == MARK
+    assert chunks[-1].usage.completion_tokens_details.reasoning_tokens == 5
+    assert chunks[-2].citations == [URL]
+    assert chunks[-2].coverage["read"] == 1
+
+
+async def test_the_stock_client_gets_a_whole_answer(plain):
+    async with sdk(plain) as stock:
+        whole = await stock.chat.completions.create(**body())
+
+    message = whole.choices[0].message
+    assert (message.content, message.reasoning_content, message.reasoning) == (ANSWER.text, "Hm.", "Hm.")
+    assert message.annotations[0].url_citation.title == "Tower"
+    assert whole.usage.total_tokens == 30
+    assert whole.search_results[0]["url"] == URL
+
+
+async def test_the_stock_clients_stream_helper(plain):
+    async with sdk(plain) as stock, stock.chat.completions.stream(**body()) as stream:
+        final = await stream.get_final_completion()
+
+    assert (final.choices[0].message.role, final.choices[0].message.content) == ("assistant", ANSWER.text)
+
+
+async def test_the_stream_on_the_wire(plain):
+    async with plain.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+        lines = await events(response)
+
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["cache-control"] == "no-cache, no-transform"
+    assert response.headers["x-accel-buffering"] == "no"
+    assert response.headers["x-request-id"]
+    assert lines[-1] == "[DONE]"
+    chunks = [json.loads(line) for line in lines[:-1]]
+    assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in chunks}) == 1
+
+
+async def test_the_role_comes_before_the_work():
+    endless = Endless()
+    async with running(answer=endless) as client:
+        start = time.monotonic()
+        async with client.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+            first = await anext(aiter(response.aiter_lines()))
+            assert time.monotonic() - start < 0.5
+    assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"]["role"] == "assistant"
+
+
+async def test_silence_is_filled():
+    async def slow(question, tools, emit):
+        await anyio.sleep(0.2)
+        await emit(ANSWER)
+
+    patient = running(answer=slow, keep_alive_seconds=0.05)
+    async with patient as client, client.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+        lines = await events(response)
+
+    deltas = [json.loads(line)["choices"][0]["delta"] for line in lines[:-1]]
+    assert 2 <= deltas.count({}) <= 4
+
+
+async def broken_search(question, tools, emit):
+    await emit(Progress("Searching\n"))
+    raise SearchUnavailable({"ddgs": "rate limited"})
+
+
+async def grouped(question, tools, emit):
+    async with anyio.create_task_group() as group:
+        group.start_soon(broken_search, question, tools, emit)
+        await anyio.sleep(1)
+
+
+async def fault(question, tools, emit):
+    raise KeyError("secret of ours")
+
+
+async def endless_answer(question, tools, emit):
+    await emit(Text("Half"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code"),
+    [
+        (broken_search, 502, "upstream_error"),
+        (grouped, 502, "upstream_error"),
+        (fault, 500, "internal_error"),
+        (endless_answer, 502, "upstream_error"),
+    ],
+)
+async def test_errors_of_the_pipeline(answer, status, code, caplog):
+    async with running(answer=answer) as client:
+        whole = await client.post("/v1/chat/completions", json=body())
+        async with client.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+            *_, last, done = await events(response)
+
+    assert (whole.status_code, whole.headers["x-should-retry"]) == (status, "false")
+    assert set(whole.json()["error"]) == {"message", "type", "param", "code"}
+    assert (response.status_code, done) == (200, "[DONE]")
+    assert list(json.loads(last)) == ["error"]
+    assert json.loads(last)["error"]["code"] == whole.json()["error"]["code"] == code
+    assert "secret" not in whole.text
+    assert f"stream ended with {code}" in caplog.text
+
+
+async def test_the_stock_client_raises_an_error_in_the_stream():
+    async with running(answer=broken_search) as client, sdk(client) as stock:
+        with pytest.raises(openai.APIError, match="rate limited"):
+            _ = [chunk async for chunk in await stock.chat.completions.create(**body(), stream=True)]
+
+
+async def test_an_answer_has_a_deadline():
+    async with running(answer=Endless(), answer_seconds=0.1) as client:
+        whole = await client.post("/v1/chat/completions", json=body())
+
+    assert (whole.status_code, whole.json()["error"]["code"]) == (504, "timeout")
+
+
+async def post(client, **fields):
+    return await client.post("/v1/chat/completions", **fields)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "param", "code"),
+    [
+        (lambda c: post(c, content=b"not json", headers={"content-type": "application/json"}), 400, None, None),
+        (lambda c: post(c, content=b"\xff\xfe", headers={"content-type": "application/json"}), 400, None, None),
+        (lambda c: post(c, content=b"[" * 50_000, headers={"content-type": "application/json"}), 400, None, None),
+        (lambda c: post(c, content=b'"text"', headers={"content-type": "application/json"}), 400, None, None),
+        (post, 400, None, None),
+        (lambda c: post(c, json={"model": "wellread"}), 400, "messages", None),
+        (lambda c: post(c, json=body(model=None)), 400, "model", None),
+        (lambda c: post(c, json=body() | {"model": "gpt-4"}), 404, "model", "model_not_found"),
+        (lambda c: post(c, json=body(n=2)), 400, "n", "unsupported_value"),
+        (lambda c: post(c, json=body("?!")), 400, "messages[0].content", None),
+        (lambda c: post(c, json=body("x" * 100_000)), 400, "messages[0].content", "string_above_max_length"),
+        (lambda c: post(c, json=body("x" * 2_000_001)), 413, None, "request_too_large"),
+        (lambda c: c.post("/v1/search", json={"query": ""}), 400, "query", None),
+        (lambda c: c.post("/v1/search", json={"query": "x", "pages": 1.5}), 400, "pages", None),
+        (lambda c: c.get("/v1/nowhere"), 404, None, None),
+        (lambda c: c.get("/v1/models/gpt-4"), 404, "model", "model_not_found"),
+        (lambda c: c.get("/v1/chat/completions"), 405, None, None),
+    ],
+)
+async def test_refusals(plain, request_, status, param, code):
+    reply = await request_(plain)
+
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["code"]) == (status, param, code)
+    assert error["type"] == "invalid_request_error"
+    assert error["message"]
+    assert reply.headers["x-request-id"]
+
+
+async def test_a_body_is_counted_while_it_comes():
+    async def pieces():
+        for _ in range(3):
+            yield b" " * 1_000
+
+    async with running(max_body_bytes=2_000) as client:
+        reply = await post(client, content=pieces(), headers={"content-type": "application/json"})
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (413, "request_too_large")
+
+
+async def test_a_body_that_trickles_in_is_refused(monkeypatch):
+    monkeypatch.setattr(server, "RECEIVE_SECONDS", 0.1)
+    head = b"POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    async with running() as client, await anyio.connect_tcp("127.0.0.1", client.base_url.port) as stream:
+        await stream.send(head)
+        with anyio.fail_after(2):
+            reply = await stream.receive()
+
+    assert reply.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "missing_api_key"),
+        ({"authorization": "Bearer"}, 401, "missing_api_key"),
+        ({"authorization": "Basic b25l"}, 401, "missing_api_key"),
+        ({"authorization": "Bearer three"}, 401, "invalid_api_key"),
+        ({"authorization": "Bearer one"}, 200, None),
+        ({"authorization": "bearer two"}, 200, None),
+    ],
+)
+async def test_keys(headers, status, code):
+    async with running(api_keys=("one", "two")) as client:
+        reply = await client.get("/v1/models", headers=headers)
+
+    assert reply.status_code == status
+    assert reply.json().get("error", {}).get("code") == code
+
+
+async def test_all_but_the_public_paths_need_a_key():
+    paths = ["/v1/models", "/models", "/v1/nowhere", "/openapi.json", "/", "//health", "/health/", "/Health"]
+    async with running(api_keys=("one",)) as client:
+        refused = [(await client.get(path)).status_code for path in paths]
+        public = [(await client.get(path)).status_code for path in ("/health", "/ready", "/version")]
+
+    assert refused == [401] * len(paths)
+    assert public == [200] * 3
+
+
+async def test_a_wrong_key_in_the_stock_client():
+    async with running(api_keys=("one",)) as client, sdk(client, "wrong") as stock:
+        with pytest.raises(openai.AuthenticationError) as raised:
+            await stock.models.list()
+
+    assert raised.value.request_id
+
+
+async def test_models_are_listed_even_when_the_model_is_down():
+    async with running() as up, running(tools=FakeTools(up=False)) as down:
+        listed = (await up.get("/v1/models")).json()
+        anyway = (await down.get("/v1/models")).json()
+        one = (await down.get("/v1/models/wellread-chat")).json()
+
+    assert [model["id"] for model in listed["data"]] == ["wellread", "wellread-quick", "wellread-deep", "wellread-chat"]
+    assert (listed["data"][0]["context_length"], listed["data"][0]["object"]) == (4096, "model")
+    assert len(anyway["data"]) == 4
+    assert one["name"] == "Wellread Chat (no search)"
+
+
+async def test_a_model_that_is_down_is_told_before_the_reply_begins():
+    async with running(tools=FakeTools(up=False)) as client:
+        reply = await post(client, json=body(stream=True))
+        ready = await client.get("/ready")
+
+    assert (reply.status_code, reply.json()["error"]["code"], reply.headers["retry-after"]) == (503, "overloaded", "10")
+    assert "x-should-retry" not in reply.headers
+    assert (ready.status_code, ready.json()["checks"]) == (503, {"model": "down", "search": "ok"})
+
+
+async def test_search(plain):
+    reply = await plain.post("/v1/search", json={"query": "Kafka", "max_chars": 100, "pages": 7, "queries": ["k"]})
+
+    found = reply.json()
+    assert (found["object"], found["queries"], len(found["context"])) == ("search.result", ["k"], 100)
+    assert found["coverage"]["asked"] == 7
+
+
+async def wait_until(condition):
+    with anyio.fail_after(3):
+        while not condition():  # noqa: ASYNC110 - what is awaited has no event of its own
+            await anyio.sleep(0.005)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_ends_its_work(stream):
+    endless = Endless()
+    async with running(answer=endless) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(leaving, client, stream)
+            await wait_until(lambda: endless.running == 1)
+            group.cancel_scope.cancel()
+        with anyio.fail_after(1):
+            await endless.cancelled.wait()
+
+    assert endless.running == 0
+
+
+async def leaving(client, stream):
+    async with client.stream("POST", "/v1/chat/completions", json=body(stream=stream)) as response:
+        await response.aread()
+
+
+async def test_a_full_house():
+    endless = Endless()
+    async with running(answer=endless, max_concurrent=1, max_queue=1) as client:
+        async with anyio.create_task_group() as first:
+            first.start_soon(leaving, client, True)
+            await wait_until(lambda: endless.running == 1)
+            async with client.stream("POST", "/v1/chat/completions", json=body(stream=True)) as waiting:
+                await anext(aiter(waiting.aiter_lines()))
+                full = await post(client, json=body())
+                assert endless.started == 1
+            first.cancel_scope.cancel()
+
+        assert (full.status_code, full.json()["error"]["code"], full.headers["retry-after"]) == (
+            429,
+            "queue_full",
+            "10",
+        )
+        async with client.stream("POST", "/v1/chat/completions", json=body(stream=True)):
+            await wait_until(lambda: endless.started == 2)
+
+
+async def test_a_waiting_client_that_leaves_frees_its_place():
+    endless = Endless()
+    full = running(answer=endless, max_concurrent=1, max_queue=1)
+    async with full as client, client.stream("POST", "/v1/chat/completions", json=body(stream=True)):
+        await wait_until(lambda: endless.running == 1)
+        async with client.stream("POST", "/v1/chat/completions", json=body(stream=True)):
+            assert (await post(client, json=body())).status_code == 429
+        await anyio.sleep(0.1)
+        async with client.stream("POST", "/v1/chat/completions", json=body(stream=True)) as next_one:
+            assert next_one.status_code == 200
+    assert endless.started == 1
+
+
+async def test_those_who_wait_are_served():
+    async def short(question, tools, emit):
+        await anyio.sleep(0.02)
+        await emit(ANSWER)
+
+    statuses = []
+
+    async def one(client):
+        statuses.append((await post(client, json=body())).status_code)
+
+    async with running(answer=short, max_concurrent=2, max_queue=6) as client, anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(one, client)
+
+    assert statuses == [200] * 8
+
+
+async def test_cors():
+    preflight = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,x-stainless-os",
+    }
+    async with running(api_keys=("one",)) as client:
+        asked = await client.options("/v1/chat/completions", headers={"origin": "https://ui.example", **preflight})
+        refused = await client.get("/v1/models", headers={"origin": "https://ui.example"})
+
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, "*")
+    assert asked.headers["access-control-allow-headers"] == "authorization,x-stainless-os"
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "*")
+
+
+async def test_without_keys_only_pages_of_this_machine_may_call(plain):
+    near = await plain.get("/v1/models", headers={"origin": "http://localhost:3000"})
+    far = await plain.get("/v1/models", headers={"origin": "http://localhost.example.org"})
+
+    assert near.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "access-control-allow-origin" not in far.headers
+
+
+async def test_faults_outside_the_pipeline_keep_the_shape(caplog):
+    tools = FakeTools()
+    tools.check = None
+    async with running(tools=tools) as client:
+        reply = await client.get("/ready", headers={"origin": "http://localhost", "x-request-id": "mine"})
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")
+    assert (reply.headers["x-should-retry"], reply.headers["x-request-id"]) == ("false", "mine")
+    assert reply.headers["access-control-allow-origin"] == "http://localhost"
+    assert "TypeError" in caplog.text
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-1", True), ("x" * 101, False), ("a b", False)])
+async def test_request_ids(plain, given, kept):
+    reply = await plain.get("/health", headers={"x-request-id": given})
+
+    assert (reply.headers["x-request-id"] == given) is kept
+
+
+async def test_the_log_tells_of_requests_but_not_what_was_asked(caplog):
+    caplog.set_level(logging.INFO)
+    async with running(api_keys=("k3y",)) as client:
+        await post(client, json=body("marked-question"), headers={"authorization": "Bearer k3y"})
+
+    assert "POST /v1/chat/completions 200" in caplog.text
+    assert "marked-question" not in caplog.text
+    assert "k3y" not in caplog.text
+
+
+async def test_questions_are_logged_when_the_operator_wants_it(caplog):
+    caplog.set_level(logging.INFO)
+    async with running(log_queries=True) as client:
+        await post(client, json=body("marked\nquestion"))
+
+    assert r"marked\nquestion" in caplog.text
+
+
+async def test_paths_without_v1_work_too(plain):
+    assert (await plain.get("/models")).status_code == 200
+    assert (await plain.post("/chat/completions", json=body())).status_code == 200
+
+
+async def test_doctor_tells_what_is_wrong(capsys):
+    @asynccontextmanager
+    async def opened(settings):
+        yield FakeTools(up=False)
+
+    assert await server.doctor(Settings(), opened) == 1
+    assert capsys.readouterr().out == "model: down\nsearch: ok\n"
+
+
+def test_models_says_which_and_why():
+    assert "WELLREAD_MODEL_URL is not set" in server.describe_model(Settings())
+    told = server.describe_model(Settings(model_url="http://vllm:8000/v1", model_name="r1"))
+    assert "r1 at http://vllm:8000/v1" in told
+
+
+def test_bad_settings_are_told_plainly(monkeypatch, capsys):
+    monkeypatch.setenv("WELLREAD_PORT", "http")
+
+    assert server.main(["serve"]) == 2
+    assert capsys.readouterr().err.startswith("WELLREAD_PORT: ")
+
+
+async def asked(client, **options):
+    out = io.StringIO()
+    code = await anyio.to_thread.run_sync(ask, "Who?", str(client.base_url), options.get("key"), "wellread", out)
+    return code, out.getvalue()
+
+
+async def test_ask_prints_all_that_comes(plain):
+    code, printed = await asked(plain)
+
+    assert code == 0
+    assert printed == (
+        f"Searching\nHm.\n{ANSWER.text}\n[1] Tower - {URL}\nPages: 1 found, 1 asked, 1 read, 1 used, 1 cited.\n"
+    )
+
+
+async def test_ask_says_what_the_server_said():
+    async with running(answer=broken_search, api_keys=("one",)) as client:
+        without = await asked(client)
+        broken = await asked(client, key="one")
+
+    assert (without[0], broken[0]) == (1, 1)
+    assert "No API key" in without[1]
+    assert "rate limited" in broken[1]
+
+
+async def test_ask_keeps_terminal_codes_of_pages_to_itself():
+    async def hostile(question, tools, emit):
+        await emit(Text("\x1b]0;pwned\x07Hi\r\u202e"))
+        await emit(ANSWER)
+
+    async with running(answer=hostile) as client:
+        _, printed = await asked(client)
+
+    assert "]0;pwnedHi\n" in printed
+    assert not set(printed) & {"\x1b", "\x07", "\r", "\u202e"}
+
+
+SERVE = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+import server
+from agent.settings import Settings
+from tests.test_server import Endless, FakeTools
+
+@asynccontextmanager
+async def opened(settings):
+    try:
+        yield FakeTools()
+    finally:
+        print("tools closed", flush=True)
+
+asyncio.run(server.serve(Settings(port=0), opened, Endless()))
+print("left", flush=True)
+"""
+
+
+def test_a_signal_stops_the_server_with_its_streams():
+    process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    with process:
+        said = process.stdout.readline()
+        assert said.startswith("Wellread listens on http://127.0.0.1:")
+        address = said.split()[-1] + "/v1/chat/completions"
+        with httpx2.stream("POST", address, json=body(stream=True), timeout=5, trust_env=False) as response:
+            lines = response.iter_lines()
+            next(lines)
+            start = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            *_, last, done = [line for line in lines if line]
+            rest = process.stdout.read()
+            process.wait(5)
+
+    assert ("The server is stopping" in last, done) == (True, "data: [DONE]")
+    assert rest == "tools closed\nleft\n"
+    assert process.returncode == 0
+    assert time.monotonic() - start < 2
