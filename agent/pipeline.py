@@ -91,7 +91,7 @@ async def read(
 
 async def _plan(question: Question, tools: Tools, queries: Sequence[str], language: str | None) -> Plan:
     if queries or language:
-        return planning.given(question, queries, language)
+        return await anyio.to_thread.run_sync(planning.given, question, queries, language)
     return await planning.plan(question, tools.model)
 
 

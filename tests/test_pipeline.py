@@ -1,0 +1,359 @@
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from agent.errors import ModelFailed, ModelUnavailable, SearchUnavailable
+from agent.models.echo import EchoModel
+from agent.pipeline import answer, read
+from agent.reason import ModelInfo, Patience
+from agent.settings import Settings
+from agent.tools import Tools
+from agent.types import Answer, Message, Progress, Question, Text, Thinking
+from retrieval.embedders.hashing import HashingEmbedder
+from retrieval.errors import EmbedderUnavailable, EngineError
+from retrieval.extract import Extractor
+from retrieval.fetch import Fetcher
+from retrieval.guard import Guard, parse_allowed_net
+from retrieval.limits import ExtractLimits, FetchLimits
+from retrieval.types import Hit, Query
+from tests import web as local
+
+pytestmark = pytest.mark.anyio
+ASKED = "How long is the old pier of Brighton?"
+FOLLOW_UP = (Message("user", ASKED), Message("assistant", "It is 525 m long."), Message("user", "And how wide?"))
+LIMITS = FetchLimits(page_seconds=0.6, hedge_seconds=0.3)
+SHELL = b"<html><body><div id=root></div></body></html>"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch):
+    for name in list(os.environ):
+        if name.upper().startswith("WELLREAD_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+async def extractor():
+    async with Extractor(ExtractLimits(workers=1)) as extractor:
+        yield extractor
+
+
+@pytest.fixture
+async def web():
+    async with local.running() as running:
+        yield running
+
+
+@pytest.fixture
+def fetcher(web):
+    # Made outside the loop: it reads the machine's certificates.
+    return Fetcher(Guard((parse_allowed_net(f"127.0.0.1/32:{web.port}"),)), LIMITS)
+
+
+@pytest.fixture
+def equipped(fetcher, extractor):
+    @asynccontextmanager
+    async def opened(*engines, model=None, embedder=None, **settings):
+        async with fetcher:
+            embedder = embedder or HashingEmbedder()
+            yield Tools(
+                Settings(**settings), model or Watched(), engines, fetcher, extractor, embedder, fetch_limits=LIMITS
+            )
+
+    return opened
+
+
+@dataclass
+class Engine:
+    """An engine with one page of results, or an error."""
+
+    hits: tuple[Hit, ...] = ()
+    error: str | None = None
+    name: str = "scripted"
+    asked: list[Query] = field(default_factory=list)
+
+    async def search(self, query: Query, page: int) -> tuple[Hit, ...]:
+        if self.error:
+            raise EngineError(self.error)
+        if page > 1:
+            return ()
+        self.asked.append(query)
+        return self.hits
+
+
+class Watched(EchoModel):
+    """The scripted model that ships, with its prompts kept."""
+
+    def __init__(self, info: ModelInfo | None = None, error: Exception | None = None) -> None:
+        super().__init__()
+        self.prompts = []
+        self._info, self._error = info, error
+
+    async def info(self):
+        return self._info or await super().info()
+
+    async def stream(self, prompt):
+        self.prompts.append(prompt)
+        if self._error:
+            raise self._error
+        async for event in super().stream(prompt):
+            yield event
+
+
+class Broken:
+    dimensions = 2
+
+    def embed(self, texts, kind):
+        raise EmbedderUnavailable("out of memory")
+
+
+def piers(web, count: int, start: int = 0) -> tuple[Hit, ...]:
+    """Put up pages about piers, of which only number 3 is about the one asked for."""
+    return tuple(pier(web, number) for number in range(start, start + count))
+
+
+def pier(web, number: int, **options) -> Hit:
+    name = "the old pier of Brighton" if number == 3 else f"a jetty in town number {number}"
+    text = f"The structure called {name} is {500 + number} m long and made of iron. " * 4
+    url = web.page(f"/{number}", local.article(f"Pier {number}", text, f"It opened in {1800 + number}."), **options)
+    return Hit(url, f"Pier {number}")
+
+
+async def run(tools: Tools, question: Question | str = ASKED) -> list:
+    events = []
+
+    async def emit(event) -> None:
+        events.append(event)
+
+    asked = Question((Message("user", question),)) if isinstance(question, str) else question
+    await answer(asked, tools, emit)
+    return events
+
+
+def lines(events: list) -> list[str]:
+    return [event.text for event in events if isinstance(event, Progress)]
+
+
+def said(events: list) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))
+
+
+async def test_from_a_question_to_a_cited_answer(web, equipped):
+    async with equipped(Engine(piers(web, 12))) as tools:
+        events = await run(tools)
+    kinds = [type(event) for event in events]
+    order = [Progress, Thinking, Text, Answer]
+    assert kinds == sorted(kinds, key=order.index)
+    assert kinds.count(Answer) == 1
+    assert lines(events) == [
+        f"Searching the web: {ASKED}\n",
+        "Found 12 pages; reading up to 12.\n",
+        next(line for line in lines(events) if line.startswith("Read 10 pages, the last one: Pier ")),
+        "Read 12 of 12 pages asked for.\n",
+        "Ranked 12 passages; the model gets the best 12, from 12 pages.\n\n",
+    ]
+    done = events[-1]
+    assert done.text == said(events)
+    assert done.reasoning == "".join(event.text for event in events if isinstance(event, Thinking))
+    assert done.usage.completion > 0
+    assert done.finish_reason == "stop"
+
+
+async def test_what_is_cited_was_read_and_the_best_page_comes_first(web, equipped):
+    async with equipped(Engine(piers(web, 12))) as tools:
+        events = await run(tools)
+    done = events[-1]
+    read_urls = [page.url for page in done.coverage.pages if page.status == "read"]
+    assert done.cited[0].url == web.base + "/3"
+    assert {cited.url for cited in done.cited} <= set(read_urls)
+    assert len(done.cited) == done.coverage.cited == 3
+    assert done.coverage.cited <= done.coverage.used <= done.coverage.read
+    for annotation in done.annotations:
+        assert done.text[annotation.start : annotation.end].endswith(f"]]({annotation.url})")
+    assert "the old pier of Brighton is 503 m long" in done.cited[0].snippet
+
+
+async def test_the_coverage_adds_up(web, equipped):
+    hits = (
+        *piers(web, 4),
+        Hit(web.base + "/missing", "x"),
+        Hit(web.page("/shell", SHELL), "x"),
+        Hit(web.page("/copy", web.replies["/1"].body), "x"),
+        Hit(web.page("/busy", b"", status=503), "x"),
+        Hit(web.page("/film", b"x", headers=(("Content-Type", "video/mp4"),)), "x"),
+        Hit("http://10.0.0.1/inside", "x"),
+        Hit(web.page("/hanging", b"x", delay=30), "x"),
+    )
+    async with equipped(Engine(hits), Engine(error="HTTP 403", name="down")) as tools:
+        events = await run(tools)
+    coverage = events[-1].coverage
+    assert (coverage.found, coverage.asked, coverage.read) == (11, 11, 4)
+    assert coverage.asked == coverage.read + sum(coverage.skipped.values())
+    assert coverage.skipped == {
+        "not_found": 1,
+        "empty": 1,
+        "duplicate": 1,
+        "server_error": 1,
+        "wrong_type": 1,
+        "blocked_address": 1,
+        "timeout": 1,
+    }
+    assert [page.url for page in coverage.pages] == [hit.url for hit in hits]
+    assert [(report.name, report.status, report.error) for report in coverage.engines] == [
+        ("scripted", "ok", None),
+        ("down", "failed", "HTTP 403"),
+    ]
+    assert any("(not read: " in line and "site error: 1" in line for line in lines(events))
+    assert not coverage.deadline_hit
+
+
+async def test_the_order_of_arrival_changes_nothing(web, equipped):
+    texts = set()
+    async with equipped(Engine(piers(web, 6))) as tools:
+        for slow in (0, 3, 5):
+            for number in range(6):
+                pier(web, number, delay=0.1 if number == slow else 0.0)
+            texts.add((await run(tools))[-1].text)
+    assert len(texts) == 1
+
+
+async def test_a_russian_question_is_told_of_in_russian(web, equipped):
+    engine = Engine(piers(web, 3))
+    async with equipped(engine) as tools:
+        events = await run(tools, "Какой длины старый пирс в Брайтоне?")
+    assert lines(events)[0] == "Ищу в сети: Какой длины старый пирс в Брайтоне?\n"
+    assert "Прочитано страниц: 3 из 3.\n" in lines(events)
+    assert engine.asked[0].language == "ru"
+    assert "Write in Russian" in tools.model.prompts[0].messages[-1].content
+
+
+async def test_no_more_pages_are_read_than_the_settings_say(web, equipped):
+    async with equipped(Engine(piers(web, 9)), pages=4) as tools:
+        done = (await run(tools))[-1]
+    assert done.coverage.read == 4
+    assert done.coverage.found == 9
+
+
+async def test_at_the_deadline_the_answer_is_made_of_what_came(web, equipped):
+    hits = (*piers(web, 3), *(pier(web, number, delay=30) for number in range(10, 13)))
+    async with equipped(Engine(hits), read_seconds=0.6) as tools:
+        done = (await run(tools))[-1]
+    assert done.coverage.deadline_hit
+    assert (done.coverage.read, done.coverage.skipped) == (3, {"late": 3})
+    assert done.cited
+
+
+async def test_when_every_engine_is_down_each_is_named_and_no_model_runs(web, equipped):
+    down = Engine(error="HTTP 429", name="one"), Engine(error="cannot be reached", name="two")
+    async with equipped(*down) as tools:
+        with pytest.raises(SearchUnavailable, match=r"one: HTTP 429; two: cannot be reached") as caught:
+            await run(tools)
+    assert caught.value.engines == {"one": "HTTP 429", "two": "cannot be reached"}
+    assert tools.model.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "plain"),
+    [(ASKED, "I could not read a single page"), ("Какой длины пирс?", "не удалось прочитать ни одной страницы")],
+)
+async def test_when_no_page_can_be_read_the_answer_says_so_without_a_model(web, equipped, asked, plain):
+    hits = Hit(web.base + "/missing", "x"), Hit(web.page("/shell", SHELL), "x")
+    async with equipped(Engine(hits)) as tools:
+        events = await run(tools, asked)
+    done = events[-1]
+    assert plain in done.text
+    assert said(events) == done.text
+    assert (done.cited, done.annotations, done.reasoning) == ((), (), "")
+    assert (done.coverage.asked, done.coverage.read) == (2, 0)
+    assert tools.model.prompts == []
+
+
+async def test_when_nothing_is_found_the_answer_says_so(web, equipped):
+    async with equipped(Engine()) as tools:
+        done = (await run(tools))[-1]
+    assert "Found: 0" in done.text
+    assert "none was found" in done.text
+    assert tools.model.prompts == []
+
+
+async def test_without_a_search_the_model_answers_alone(web, equipped):
+    engine = Engine(piers(web, 1))
+    async with equipped(engine) as tools:
+        events = await run(tools, Question((Message("user", "Say hello"),), search=False))
+    assert lines(events) == []
+    assert (events[-1].coverage, events[-1].cited, events[-1].text) == (None, (), "Say hello ")
+    assert engine.asked == []
+
+
+async def test_a_follow_up_is_searched_as_the_model_wrote_it_out(web, equipped):
+    engine = Engine(piers(web, 2))
+    async with equipped(engine) as tools:
+        events = await run(tools, Question(FOLLOW_UP))
+    # The scripted model repeats the last line of what it is asked.
+    written = engine.asked[0].text
+    assert written.startswith("Rewrite the last question")
+    assert lines(events)[0] == f"Searching the web: {written}\n"
+    assert len(tools.model.prompts) == 2
+    assert [message.content for message in tools.model.prompts[1].messages[:-1]] == [ASKED, "It is 525 m long."]
+    assert "Question: And how wide?" in tools.model.prompts[1].messages[-1].content
+
+
+async def test_what_a_stage_had_to_do_without_is_noted(web, equipped):
+    async with equipped(Engine(piers(web, 3)), embedder=Broken()) as tools:
+        done = (await run(tools))[-1]
+    assert done.coverage.notes == ("ranked by words only: out of memory",)
+    assert done.cited
+
+
+@pytest.mark.parametrize("error", [ModelFailed("broke off"), ModelUnavailable("gone")])
+async def test_a_model_that_fails_fails_the_answer(web, equipped, error):
+    async with equipped(Engine(piers(web, 2)), model=Watched(error=error)) as tools:
+        with pytest.raises(type(error)):
+            await run(tools)
+
+
+async def test_a_small_model_is_given_less_and_asked_shortly(web, equipped):
+    info = ModelInfo("small", 4_096, native_thinking=False, patience=Patience(300, 60, 80))
+    async with equipped(Engine(piers(web, 9)), model=Watched(info)) as tools:
+        done = (await run(tools))[-1]
+    (prompt,) = tools.model.prompts
+    assert (prompt.thinking_tokens, prompt.answer_tokens) == (60, 80)
+    assert len(prompt.messages[-1].content) < 2_000
+    assert 0 < done.coverage.used < done.coverage.read == 9
+    assert done.cited[0].url == web.base + "/3"
+
+
+async def test_the_answer_ends_at_a_stop_string(web, equipped):
+    asked = Question((Message("user", ASKED),), stop=("Pier 1:",), citation_style="numeric")
+    async with equipped(Engine(piers(web, 3))) as tools:
+        events = await run(tools, asked)
+    done = events[-1]
+    assert done.finish_reason == "stop"
+    assert done.text == said(events) == "Pier 0: Pier 0 [1]. "
+
+
+async def test_reading_alone_takes_the_clients_queries_and_lengths(web, equipped):
+    engine, events = Engine(piers(web, 9)), []
+
+    async def emit(event) -> None:
+        events.append(event)
+
+    async with equipped(engine) as tools:
+        reading = await read(
+            Question((Message("user", ASKED),)),
+            tools,
+            emit,
+            queries=("pier length", "pier size"),
+            language="de",
+            pages=5,
+            context_chars=600,
+        )
+    assert {(query.text, query.language) for query in engine.asked} == {("pier length", "de"), ("pier size", "de")}
+    assert reading.coverage.read == 5
+    assert 0 < len(reading.context.text) <= 600
+    assert reading.plan.question == ASKED
+    assert reading.timings.total >= max(reading.timings.search, reading.timings.rank)
+    assert {type(event) for event in events} == {Progress}
+    assert tools.model.prompts == []
