@@ -749,7 +749,7 @@ def _log_to_stderr() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", handlers=[handler]
     )
     # One line a request is ours; libraries would add theirs, with the addresses asked.
-    for noisy in ("httpx2", "httpcore2", "uvicorn.error", "bm25s"):
+    for noisy in ("httpx2", "httpcore2", "uvicorn.error", "bm25s", "faiss.loader"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

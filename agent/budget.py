@@ -9,7 +9,8 @@ CHARS_PER_TOKEN = {"zh": 1.3, "ja": 1.3, "ko": 1.3, "ru": 2.4, "uk": 2.2, "el": 
 LATIN_CHARS_PER_TOKEN = 3.4
 # Room for what a prompt holds besides sources and conversation: rules, date, delimiters.
 RULES_TOKENS = 400
-MAX_ANSWER_SHARE = 0.25
+# Shares of the window that writing may take at most, so that sources always have a place in it.
+ANSWER_SHARE, THINKING_SHARE = 0.2, 0.35
 
 
 def chars_per_token(language: str) -> float:
@@ -18,12 +19,16 @@ def chars_per_token(language: str) -> float:
 
 
 def writing(question: Question, effort: EffortProfile, info: ModelInfo) -> tuple[int, int]:
-    """Return the tokens for thinking and for the answer. A client's total limit shortens the thinking first."""
-    thinking, answer = effort.thinking_tokens, effort.answer_tokens
+    """Return the tokens for thinking and for the answer.
+
+    Neither outgrows its share of the window. A client may ask for a longer answer than the effort's own; its limit of
+    both together shortens the thinking first.
+    """
+    answer = question.max_answer_tokens or effort.answer_tokens
+    answer = min(answer, int(info.context_tokens * ANSWER_SHARE))
+    thinking = min(effort.thinking_tokens, int(info.context_tokens * THINKING_SHARE))
     if info.patience is not None:
         thinking, answer = min(thinking, info.patience.thinking_tokens), min(answer, info.patience.answer_tokens)
-    if question.max_answer_tokens is not None:
-        answer = min(question.max_answer_tokens, int(info.context_tokens * MAX_ANSWER_SHARE))
     if question.max_total_tokens is not None:
         answer = min(answer, question.max_total_tokens)
         thinking = min(thinking, question.max_total_tokens - answer)

@@ -88,7 +88,6 @@ async def _engine(name: str, settings: Settings, stack: AsyncExitStack, nets: li
 
 def _embedded(settings: Settings) -> Embedder:
     from retrieval.embedders.embedded import EmbeddedEmbedder
-
     from retrieval.weights import draw_progress
 
     return EmbeddedEmbedder(settings.models_dir, draw_progress)

@@ -15,7 +15,7 @@ from agent import budget, progress, prompts
 from agent import plan as planning
 from agent.cite import CitationReader
 from agent.coverage import coverage
-from agent.errors import SearchUnavailable
+from agent.errors import BadRequest, SearchUnavailable
 from agent.pack import pack
 from agent.reason import Emit, ModelInfo, Prompt, Reasoned, reason
 from agent.settings import EFFORTS
@@ -30,6 +30,8 @@ from retrieval.search import Found, search
 from retrieval.types import Document
 
 PROGRESS_EVERY = 10
+# A title and one passage.
+LEAST_CONTEXT_CHARS = 800
 
 
 async def answer(question: Question, tools: Tools, emit: Emit) -> None:
@@ -107,9 +109,7 @@ async def _search(plan: Plan, tools: Tools) -> Found:
 def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchLimits:
     effort = EFFORTS[question.effort]
     seconds = tools.settings.read_seconds * effort.read_factor
-    return replace(
-        tools.fetch_limits, wanted=pages or min(tools.settings.pages, effort.pages), total_seconds=seconds
-    )
+    return replace(tools.fetch_limits, wanted=pages or min(tools.settings.pages, effort.pages), total_seconds=seconds)
 
 
 def _reporter(plan: Plan, emit: Emit) -> Callable[[int, Outcome], Awaitable[None]]:
@@ -130,7 +130,16 @@ async def _rank(plan: Plan, documents: Sequence[Document], tools: Tools) -> Rank
 
 
 async def _context_chars(question: Question, plan: Plan, tools: Tools) -> int:
-    return budget.context_chars(question, plan.language, EFFORTS[question.effort], await tools.model.info())
+    info = await tools.model.info()
+    chars = budget.context_chars(question, plan.language, EFFORTS[question.effort], info)
+    if chars < LEAST_CONTEXT_CHARS:
+        raise BadRequest(
+            f"The conversation leaves no room for sources in the model's window of {info.context_tokens} tokens: "
+            "shorten it, or start a new one.",
+            "messages",
+            "context_length_exceeded",
+        )
+    return chars
 
 
 async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit) -> Answer:
@@ -141,7 +150,8 @@ async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit
     prompt = _prompt(_messages(question, reading, info), question, info)
     said = await reason(prompt, tools.model, marks, question.stop, emit)
     record = replace(reading.coverage, cited=len(marks.order))
-    return replace(_answer(said, marks), coverage=record)
+    usage = reading.plan.usage + said.usage
+    return replace(_answer(said, marks), coverage=record, usage=usage)
 
 
 async def _talk(question: Question, tools: Tools, emit: Emit) -> Answer:

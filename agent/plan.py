@@ -6,14 +6,15 @@ model is asked to write it out; when it cannot, the turn before is searched alon
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import anyio
 import anyio.to_thread
 
 from agent import prompts
 from agent.errors import AgentError
-from agent.reason import Model, Prompt
-from agent.types import Message, Plan, Question, Text
+from agent.reason import Finished, Model, Prompt
+from agent.types import Message, Plan, Question, Text, Usage
 from retrieval.language import detect
 from retrieval.types import Query, SearchFilters
 
@@ -34,11 +35,12 @@ async def plan(question: Question, model: Model) -> Plan:
         return planned(asked, [asked], language, question.filters)
     try:
         with anyio.fail_after(REWRITE_SECONDS):
-            line = await _rewritten(question.messages, language, model)
+            line, usage = await _rewritten(question.messages, language, model)
     except (AgentError, TimeoutError) as error:
         note = f"the follow-up was searched with the turn before it: {type(error).__name__}"
         return planned(asked, [_with_turn_before(question.messages)], language, question.filters, note)
-    return planned(line or asked, [line or _with_turn_before(question.messages)], language, question.filters)
+    made = planned(line or asked, [line or _with_turn_before(question.messages)], language, question.filters)
+    return replace(made, usage=usage)
 
 
 def given(question: Question, queries: Sequence[str], language: str | None) -> Plan:
@@ -64,14 +66,16 @@ def _searched(language: str) -> str | None:
     return None if language == "en" else language
 
 
-async def _rewritten(messages: tuple[Message, ...], language: str, model: Model) -> str:
+async def _rewritten(messages: tuple[Message, ...], language: str, model: Model) -> tuple[str, Usage]:
+    """Return the question as it stands alone ("" when the model said nothing), and what that cost."""
     thinking = REWRITE_THINKING_TOKENS if (await model.info()).native_thinking else 0
     prompt = Prompt((Message("user", prompts.standalone(messages, language)),), thinking, REWRITE_TOKENS)
-    text = ""
+    text, usage = "", Usage()
     async with aclosing(model.stream(prompt)) as events:
         async for event in events:
             text += event.text if isinstance(event, Text) else ""
-    return next((line for row in text.splitlines() if (line := row.strip(DECORATION))), "")
+            usage = event.usage if isinstance(event, Finished) else usage
+    return next((line for row in text.splitlines() if (line := row.strip(DECORATION))), ""), usage
 
 
 def _with_turn_before(messages: tuple[Message, ...]) -> str:

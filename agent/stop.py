@@ -17,18 +17,23 @@ class StopReader:
         if self.stopped:
             return ""
         text = self._held + piece
-        found = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        if found:
+        place, open_from = self._first(text), len(text) - self._partial(text)
+        # A longer stop string may have begun before a shorter one that is whole already.
+        if place is not None and place <= open_from:
             self.stopped, self._held = True, ""
-            return text[: min(found)]
-        held = self._partial(text)
-        self._held = text[len(text) - held :]
-        return text[: len(text) - held]
+            return text[:place]
+        self._held = text[open_from:]
+        return text[:open_from]
 
     def flush(self) -> str:
         """Return what was held back at the end of the stream."""
         held, self._held = self._held, ""
-        return held
+        place = self._first(held)
+        self.stopped = self.stopped or place is not None
+        return held[:place]
+
+    def _first(self, text: str) -> int | None:
+        return min((place for stop in self._stops if (place := text.find(stop)) >= 0), default=None)
 
     def _partial(self, text: str) -> int:
         """Length of the longest end of the text that begins some stop string."""

@@ -58,12 +58,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be searched: the question as it stands alone, and the queries. `note` says what planning lacked."""
+    """What will be searched: the question as it stands alone, and the queries.
+
+    `note` says what planning lacked; `usage` is what the model spent on it.
+    """
 
     question: str
     language: str
     queries: tuple[Query, ...]
     note: str | None = None
+    usage: "Usage" = field(default_factory=lambda: Usage())  # noqa: PLW0108  (defined below)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def server() -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WELLREAD_")}
     kept = {name: os.environ[name] for name in ("WELLREAD_MODELS_DIR", "WELLREAD_EMBEDDED_MODEL") if name in os.environ}
     command = [str(Path(sys.executable).with_name("wellread")), "serve", "--port", "0"]
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  (our own command)
         command, env=environment | kept | {"WELLREAD_SEARCH": "sample"}, stdout=subprocess.PIPE, text=True
     )
     try:

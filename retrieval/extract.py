@@ -67,10 +67,10 @@ class Extractor:
         """Clean one page. Cancelling stops the worker's task."""
         start = time.monotonic()
         try:
-            future = self._pool.schedule(clean, args=(page, self._limits), timeout=self._limits.cpu_seconds)
+            future = self._pool.schedule(clean, args=(page, self._limits), timeout=self._limits.page_seconds)
             outcome: Document | Skipped = await asyncio.wrap_future(future)
         except TimeoutError:
-            outcome = _skipped(page, SkipReason.PARSER_LIMIT, f"over {self._limits.cpu_seconds:g} s")
+            outcome = _skipped(page, SkipReason.PARSER_LIMIT, f"over {self._limits.page_seconds:g} s")
         except (ProcessExpired, MemoryError, RecursionError) as error:
             outcome = _skipped(page, SkipReason.PARSER_LIMIT, repr(error))
         ms = page.ms + round((time.monotonic() - start) * 1000)

@@ -5,11 +5,13 @@ No cookies, no proxies from the environment, nothing that a page names is follow
 
 import time
 from collections import defaultdict
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin
 
 import anyio
+import anyio.to_thread
 import httpcore2
 import httpx2
 
@@ -25,6 +27,7 @@ HEADERS = {
     # Only codings whose output can be bounded while decoding.
     "Accept-Encoding": "gzip, deflate",
 }
+KEEP_ALIVE_SECONDS = 5.0
 CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 READABLE_TYPES = frozenset({"", "text/html", "application/xhtml+xml", "text/plain", "text/markdown"})
@@ -50,19 +53,21 @@ class Fetcher:
     """Fetches single pages over one guarded connection pool. Use as an async context manager."""
 
     def __init__(self, guard: Guard, limits: FetchLimits) -> None:
-        self._limits = limits
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False),
-            network_backend=GuardedBackend(guard),
-            max_connections=2 * limits.at_once,
-            max_keepalive_connections=limits.at_once,
-            keepalive_expiry=5.0,
-            http2=True,
-        )
+        self._guard, self._limits = guard, limits
         self._all = anyio.Semaphore(limits.at_once)
         self._hosts: defaultdict[str, anyio.Semaphore] = defaultdict(lambda: anyio.Semaphore(limits.per_host))
 
     async def __aenter__(self) -> Self:
+        # Reading the certificates blocks.
+        context = await anyio.to_thread.run_sync(partial(httpx2.create_ssl_context, trust_env=False))
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            network_backend=GuardedBackend(self._guard),
+            max_connections=2 * self._limits.at_once,
+            max_keepalive_connections=self._limits.at_once,
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
+            http2=True,
+        )
         await self._pool.__aenter__()
         return self
 

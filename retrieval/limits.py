@@ -16,12 +16,17 @@ class SearchLimits:
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """How hard to fetch. `hedge_seconds`: a page silent this long no longer holds back the next in reserve."""
+    """How hard to fetch.
+
+    A page that takes `hedge_seconds` to come, or `hedge_extract_seconds` to be cleaned (waiting for a worker is part of
+    it), no longer holds back the next in reserve.
+    """
 
     wanted: int = 50
     total_seconds: float = 8.0
     page_seconds: float = 7.0
     hedge_seconds: float = 1.0
+    hedge_extract_seconds: float = 3.0
     at_once: int = 48
     per_host: int = 4
     redirects: int = 5
@@ -35,7 +40,7 @@ class ExtractLimits:
     """What cleaning one page may cost, and what is too little or too much to be a page."""
 
     workers: int = 2
-    cpu_seconds: float = 6.0
+    page_seconds: float = 6.0
     memory_bytes: int = 1_000_000_000
     tasks_per_worker: int = 500
     min_chars: int = 50

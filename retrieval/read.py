@@ -5,7 +5,8 @@ nobody back: after `hedge_seconds` the next hit in reserve is started beside the
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -107,19 +108,14 @@ class _Reader:
         if self.read >= self.limits.wanted:
             tasks.cancel_scope.cancel()
 
-    async def _hedge(self, place: "_Place") -> None:
-        await anyio.sleep(self.limits.hedge_seconds)
-        place.free()
-
     async def _outcome(self, hit: Hit, place: "_Place") -> Outcome:
-        async with anyio.create_task_group() as hedge:
-            hedge.start_soon(self._hedge, place)
+        async with _hedged(place, self.limits.hedge_seconds):
             page = await self.fetcher.fetch(hit)
-            hedge.cancel_scope.cancel()
         self.fetch_ms = self._since_start()
         if isinstance(page, Skipped):
             return page
-        outcome = await self.extractor.extract(page)
+        async with _hedged(place, self.limits.hedge_extract_seconds):
+            outcome = await self.extractor.extract(page)
         self.extract_ms = self._since_start()
         return self._unless_duplicate(hit, outcome)
 
@@ -137,6 +133,20 @@ class _Reader:
 
     def _since_start(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
+
+
+@asynccontextmanager
+async def _hedged(place: "_Place", seconds: float) -> AsyncIterator[None]:
+    """Free the place when what runs inside takes longer than so many seconds."""
+
+    async def free_later() -> None:
+        await anyio.sleep(seconds)
+        place.free()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(free_later)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 class _Place:

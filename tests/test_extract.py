@@ -12,7 +12,7 @@ from retrieval.extract import TAGS_BEFORE_PARSING, Extractor, clean, readable
 from retrieval.limits import ExtractLimits
 from retrieval.types import Document, Hit, Page, Skipped
 
-LIMITS = ExtractLimits(workers=1, cpu_seconds=1)
+LIMITS = ExtractLimits(workers=1, page_seconds=1)
 URL = "https://www.example.org/pier"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 BODY = "The pier is 80 m long and was built of oak. " * 5

@@ -68,7 +68,8 @@ import socket, sys
 def refuse(*args): raise AssertionError("network on import")
 socket.socket.connect = refuse
 import {", ".join(names)}
-heavy = {{"torch", "onnxruntime", "onnx", "faiss", "xllamacpp", "sentence_transformers", "tokenizers"}} & set(sys.modules)
+heavy = {{"torch", "onnxruntime", "onnx", "faiss", "xllamacpp", "sentence_transformers", "tokenizers"}}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

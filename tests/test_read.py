@@ -81,7 +81,7 @@ async def test_the_order_is_that_of_the_hits_not_of_arrival():
 
 async def test_it_stops_when_enough_are_read_and_the_rest_is_late():
     scripts = {0: Script(30.0), 1: Script(0.0, 30.0)}
-    pages, web, _ = await read(9, scripts, replace(LIMITS, hedge_seconds=0.02))
+    pages, web, _ = await read(9, scripts, replace(LIMITS, hedge_seconds=0.02, hedge_extract_seconds=0.02))
     assert shown(pages) == ["0 late", "1 late", "2 read", "3 read", "4 read"]
     assert web.cancelled == ["https://a.b/0"]
     assert not pages.deadline_hit

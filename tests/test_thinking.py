@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from agent.types import Text, Thinking
 def split(text: str, cuts=(), *, inside=False):
     splitter = ThinkingSplitter(inside=inside)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    events = [e for a, b in zip(places, places[1:], strict=False) for e in splitter.feed(text[a:b])] + splitter.flush()
+    events = [e for a, b in pairwise(places) for e in splitter.feed(text[a:b])] + splitter.flush()
     thought = "".join(event.text for event in events if isinstance(event, Thinking))
     said = "".join(event.text for event in events if isinstance(event, Text))
     return thought, said
@@ -42,7 +44,7 @@ def test_cutting_thoughts_anywhere_changes_nothing(text, cuts):
 def stopped(text: str, stops: tuple[str, ...], cuts=()):
     reader = StopReader(stops)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    shown = "".join(reader.feed(text[a:b]) for a, b in zip(places, places[1:], strict=False)) + reader.flush()
+    shown = "".join(reader.feed(text[a:b]) for a, b in pairwise(places)) + reader.flush()
     return shown, reader.stopped
 
 

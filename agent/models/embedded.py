@@ -1,8 +1,8 @@
 """A small model that comes with the product: llama.cpp in a supervised child process, CPU only, no model hub.
 
-The model has no reasoning of its own, so one answer is two completions over one prefix: a thought up to `</think>`,
-then the answer behind it; the prompt cache serves the second. Where the prompt holds numbered
-webpages, a grammar keeps the answer's marks to their numbers. Knows nothing of what a source is, or of HTTP servers.
+The model has no reasoning of its own, so one answer is two completions over one prefix: a thought, then the answer
+behind it; the prompt cache serves the second. Where the prompt holds numbered webpages, a grammar keeps the answer's
+marks to their numbers. Knows nothing of what a source is, or of HTTP servers.
 """
 
 import importlib.util
@@ -71,8 +71,6 @@ CLOSING_TOKENS: Final = 16
 """Room for the tags around the thought."""
 
 LOG_LINES: Final = 20
-OPEN_THOUGHT: Final = "<think>\n"
-CLOSE_THOUGHT: Final = "\n</think>\n\n"
 WEBPAGE: Final = re.compile(r"\[webpage (\d+) begin\]")
 NOT_FIRST: Final = ("Web", "Страни")
 CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
@@ -128,22 +126,28 @@ def plain_messages(messages: tuple[Message, ...]) -> list[dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What keeps a small model on its way: how its thought begins and ends, and the grammar of its answer."""
+    """What keeps a small model on its way. `before` and `opening` begin the thought, `opening` is part of it."""
 
+    before: str = "<think>\n"
     opening: str = ""
     stop: tuple[str, ...] = ("</think>",)
+    after: str = "\n</think>\n\n"
     grammar: str | None = None
 
 
 def shape_of(messages: tuple[Message, ...]) -> Shape:
-    """Shape the answer where the last message holds numbered webpages; leave it free elsewhere."""
+    """Shape the answer where the last message holds numbered webpages; leave it free elsewhere.
+
+    There the thought is the first line of a plain reply: behind think tags, which it never learned, this model goes on
+    thinking. One line, because after it the model copies out the sources.
+    """
     text = messages[-1].content
     sources = max((int(number) for number in WEBPAGE.findall(text)), default=0)
     if sources == 0:
         return Shape()
-    opening = "Страница" if CYRILLIC.search(text[-LANGUAGE_CHARS:]) else "Webpage"
-    # One line: left to itself the model copies out the sources after its first sentence.
-    return Shape(opening, ("</think>", "\n"), answer_grammar(sources))
+    russian = CYRILLIC.search(text[-LANGUAGE_CHARS:]) is not None
+    opening, answer = ("Страница", "Ответ") if russian else ("Webpage", "Answer")
+    return Shape("", opening, ("\n",), f"\n\n{answer}:", answer_grammar(sources))
 
 
 def answer_grammar(sources: int) -> str:
@@ -154,7 +158,8 @@ def answer_grammar(sources: int) -> str:
     then it goes on about the next page instead of answering.
     """
     numbers = " | ".join(f'"{number}"' for number in range(1, sources + 1))
-    return rf"""root ::= none clause (stop " " clause)? stop? | sentence (" " sentence)? (" " sentence)?
+    return rf"""root ::= " "? answer
+answer ::= none clause (stop " " clause)? stop? | sentence (" " sentence)? (" " sentence)?
 none ::= "The webpages do not" | "None of the webpages" | "На страницах нет" | "Ни одна страница не" | "Страницы не"
 sentence ::= head clause (stop " " clause)? stop? " "? mark mark? "."?
 head ::= ({_beginnings()}) [^\[\]\n\r\t*#:!?]{{20,23}}
@@ -314,22 +319,24 @@ class EmbeddedModel:
         shape = shape_of(prompt.messages)
         thinking = None
         if budget.thinking > 0:
-            text += OPEN_THOUGHT + shape.opening
+            text += shape.before + shape.opening
+            thought, opening = "", shape.opening
             body = completion_body(text, budget.thinking, prompt.sampling, stop=shape.stop)
-            opening, thought = shape.opening, ""
             async with aclosing(self._complete(child, body)) as pieces:
                 async for thinking in pieces:
                     thought += thinking.text
                     if thinking.text:
                         yield Thinking(opening + thinking.text)
                         opening = ""
-            text += thought.rstrip() + CLOSE_THOUGHT
-        answer = Piece("")
+            text += thought.rstrip() + shape.after
+        answer, begun = Piece(""), False
         body = completion_body(text, budget.answer, prompt.sampling, grammar=shape.grammar)
         async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
-                if answer.text:
-                    yield Text(answer.text)
+                visible = answer.text if begun else answer.text.lstrip()
+                begun = begun or bool(visible)
+                if visible:
+                    yield Text(visible)
         yield _finished(thinking, answer)
 
     async def _complete(self, child: _Child, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:

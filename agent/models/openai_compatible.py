@@ -24,7 +24,8 @@ INFO_SECONDS = 10.0
 R1_NAME = re.compile(r"deepseek.?r|(?<![a-z0-9])r1(?![a-z0-9])", re.IGNORECASE)
 # DeepSeek's advice for R1; greedy decoding makes it repeat itself.
 R1_SAMPLING = {"temperature": 0.6, "top_p": 0.95}
-OVERFLOW = re.compile(r"maximum context length is (\d+)")
+# As vLLM and OpenAI say it, and as llama.cpp does.
+OVERFLOW = re.compile(r"maximum context length is (\d+)|\"n_ctx\":\s*(\d+)")
 
 
 class _Delta(BaseModel):
@@ -169,7 +170,7 @@ async def _check(reply: httpx2.Response) -> None:
     overflow = OVERFLOW.search(text)
     if reply.status_code == 400 and overflow:
         raise BadRequest(
-            f"The conversation is too long for the model, which holds {overflow[1]} tokens: shorten it.",
+            f"The conversation is too long for the model, which holds {overflow[1] or overflow[2]} tokens: shorten it.",
             "messages",
             "context_length_exceeded",
         )

@@ -7,6 +7,7 @@ scale (the Q4_0 of GGUF); the other tensors are float32. Knows nothing of how th
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _read_vocabulary(cursor: _Cursor) -> Vocabulary:
     offsets = cursor.take(f"{count + 1}I")
     scores = cursor.take(f"{count}f")
     blob = cursor.take_bytes(blob_bytes)
-    pieces = tuple(blob[start:end].decode() for start, end in zip(offsets, offsets[1:], strict=False))
+    pieces = tuple(blob[start:end].decode() for start, end in pairwise(offsets))
     return Vocabulary(pieces, scores, bos, eos, pad, unknown)
 
 

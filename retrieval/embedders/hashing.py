@@ -26,7 +26,7 @@ class HashingEmbedder:
         """Length of a vector."""
         return self._dimensions
 
-    def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:  # noqa: ARG002 - one vector for both kinds
+    def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
         """Embed texts; shape (len(texts), dimensions), float32, L2-normalized rows. Cannot fail."""
         vectors = np.zeros((len(texts), self._dimensions), dtype=np.float32)
         for vector, text in zip(vectors, texts, strict=True):

@@ -16,7 +16,7 @@ TIME_RANGES = {"hour": "day", "day": "day", "week": "week", "month": "month", "y
 
 
 class _Result(BaseModel):
-    url: str
+    url: str | None = None
     title: str | None = None
     content: str | None = None
     published: str | None = Field(None, alias="publishedDate")
@@ -76,7 +76,9 @@ def _hits(body: bytes) -> tuple[Hit, ...]:
     if not reply.results and reply.unresponsive_engines:
         raise EngineError("every engine behind it is unresponsive: " + _names(reply.unresponsive_engines))
     return tuple(
-        Hit(row.url, row.title or "", row.content or "", (row.published or "")[:10] or None) for row in reply.results
+        Hit(row.url, row.title or "", row.content or "", (row.published or "")[:10] or None)
+        for row in reply.results
+        if row.url
     )
 
 

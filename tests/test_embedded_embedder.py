@@ -1,0 +1,91 @@
+"""The embedder on its real weights: `pytest -m embedded`. The weights are fetched on first use."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.embedders import e5, embedded
+from retrieval.embedders.embedded import EmbeddedEmbedder
+from retrieval.errors import EmbedderUnavailable, WeightsError
+
+FOLDER = Path(os.environ.get("WELLREAD_MODELS_DIR") or Path.home() / ".cache" / "wellread")
+PASSAGES = (
+    "Волга впадает в Каспийское море; её исток — на Валдайской возвышенности.",
+    "A partial index in PostgreSQL holds only the rows that satisfy its condition, so that writes stay cheap.",
+    "Для борща берут свёклу, капусту, картофель и мясо; варят около двух часов.",
+    "Photosynthesis turns the energy of light into chemical energy; oxygen is released.",
+)
+QUESTIONS = (
+    ("Куда течёт Волга?", 0),
+    ("Where does the Volga end?", 0),
+    ("how to make indexes smaller in postgres", 1),
+    ("как сделать индекс меньше в базе данных", 1),
+    ("beetroot soup ingredients", 2),
+    ("зачем растениям свет", 3),
+)
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return EmbeddedEmbedder(FOLDER, lambda *_: None)
+
+
+def test_a_missing_package_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "_converted", lambda *_: (tmp_path / "graph", tmp_path / "tokenizer"))
+    monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
+    with pytest.raises(EmbedderUnavailable, match=r"tokenizers.*pip install 'wellread\[embedded\]'"):
+        EmbeddedEmbedder(tmp_path, lambda *_: None)
+
+
+def test_a_file_that_is_no_model_is_told(tmp_path):
+    path = tmp_path / "e5.bin"
+    path.write_bytes(b"nothing at all")
+    with pytest.raises(WeightsError, match="not a packed e5 model"):
+        e5.read(path)
+
+
+def test_four_bit_weights_are_read_in_order():
+    block = np.float16(0.5).tobytes() + bytes(low | (15 - low) << 4 for low in range(16))
+    (row,) = e5._unpack(block, 0, len(block), 1).floats()
+    assert row.tolist() == [(w - 8) / 2 for w in (*range(16), *range(15, -1, -1))]
+
+
+@pytest.mark.embedded
+def test_the_right_passage_comes_first_in_both_languages(embedder):
+    passages = embedder.embed(PASSAGES, "passage")
+    queries = embedder.embed(tuple(question for question, _ in QUESTIONS), "query")
+    assert (queries @ passages.T).argmax(axis=1).tolist() == [answer for _, answer in QUESTIONS]
+
+
+@pytest.mark.embedded
+def test_vectors_are_those_of_the_model_in_floats(embedder):
+    """The start of the vector that the same weights give in float32, computed with torch's BertModel."""
+    (vector,) = embedder.embed((REFERENCE_TEXT,), "passage")
+    cosine = vector[: len(REFERENCE)] @ REFERENCE / np.linalg.norm(vector[: len(REFERENCE)]) / np.linalg.norm(REFERENCE)
+    assert cosine > 0.99
+
+
+@pytest.mark.embedded
+def test_rows_are_normalized_and_independent_of_their_neighbors(embedder):
+    texts = ("", "a", *PASSAGES, "слово " * 2000)
+    together = embedder.embed(texts, "passage")
+    assert together.shape == (len(texts), embedder.dimensions)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(together, np.concatenate([embedder.embed((text,), "passage") for text in texts]))
+    assert embedder.embed((), "query").shape == (0, 384)
+
+
+@pytest.mark.embedded
+def test_many_threads_get_the_same_vectors(embedder):
+    expected = embedder.embed(PASSAGES, "passage")
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: embedder.embed(PASSAGES, "passage"), range(8)):
+            np.testing.assert_array_equal(found, expected)
+
+
+REFERENCE_TEXT = PASSAGES[0]
+REFERENCE = np.array([], np.float32)
