@@ -540,7 +540,8 @@ class Service:
     async def chat(self, request: ChatRequest) -> Response:
         """Answer a conversation. All that can be refused is refused here, before the reply begins."""
         question = chat_question(request, self._settings.effort, self._settings.citation_style)
-        await self._admit(question)
+        self._admit(question)
+        await self._tools.model.info()
         head = Head(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), request.model, f"wellread-{VERSION}")
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
         work = partial(self._complete, question, head)
@@ -562,7 +563,7 @@ class Service:
     async def search(self, request: SearchRequest) -> Response:
         """Read the web for a query, without a model's answer."""
         question = search_question(request)
-        await self._admit(question)
+        self._admit(question)
         return Running(partial(self._look_up, request, question), self._door, self._limits)
 
     async def _look_up(self, request: SearchRequest, question: Question, emit: Emit) -> Json:
@@ -577,12 +578,11 @@ class Service:
         )
         return search_body(f"search-{uuid.uuid4().hex}", reading)
 
-    async def _admit(self, question: Question) -> None:
-        """Refuse at the door: no place, or no model."""
+    def _admit(self, question: Question) -> None:
+        """Refuse at the door when there is no place."""
         self._door.refuse_when_full()
         if self._settings.log_queries:
             log.info("asked %r", question.messages[-1].content)
-        await self._tools.model.info()
 
     async def models(self) -> Json:
         """List what may be asked for, whether or not the model behind it is up."""

@@ -28,7 +28,7 @@ def test_shared_stems_come_out_near():
 
 
 def test_every_process_makes_the_same_vector():
-    code = "from retrieval.embedders.hashing import HashingEmbedder as H; print(H().embed(('слово one',), 'query').tolist())"
+    code = "from retrieval.embedders.hashing import *; print(HashingEmbedder().embed(('слово one',), 'query').tolist())"
     runs = {
         subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, check=True

@@ -71,7 +71,7 @@ def test_an_altered_file_is_told_and_removed(tmp_path):
     path = ensure(weights(), tmp_path, lambda *row: None, Index())
     path.write_bytes(CONTENT.replace(b"xyz", b"xyy"))
     os.utime(path, ns=(1, 1))
-    with pytest.raises(WeightsError, match="expected sha256 .* found .* removed"):
+    with pytest.raises(WeightsError, match=r"expected sha256 .* found .* removed"):
         ensure(weights(), tmp_path, lambda *row: None, Index())
     assert not path.exists()
     assert ensure(weights(), tmp_path, lambda *row: None, Index()).read_bytes() == CONTENT

@@ -77,8 +77,14 @@ CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
 LANGUAGE_CHARS: Final = 200
 """The question stands at the end of the prompt; this much of it tells the language."""
 
-DEFAULTS: Final[Mapping[str, Any]] = {"temperature": 0.2, "top_p": 0.9, "dry_multiplier": 0.8, "dry_allowed_length": 6}
-"""Cool, because a small model wanders; DRY ends loops without punishing the marks, which must repeat."""
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "temperature": 0.2,
+    "top_p": 0.9,
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 40,
+    "dry_penalty_last_n": 256,
+}
+"""Cool, because a small model wanders. DRY ends loops; with a shorter length it misspells names the thought has quoted."""
 
 logger = logging.getLogger(__name__)
 
