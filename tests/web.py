@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 ARTICLE = """<!DOCTYPE html><html lang="en"><head><title>{title}</title></head><body><nav>Home News Video</nav>
@@ -31,6 +31,7 @@ class Web:
     hits: Counter[str] = field(default_factory=Counter)
     open: int = 0
     most_open: int = 0
+    connected: int = 0
     heads: list[bytes] = field(default_factory=list)
 
     @property
@@ -42,6 +43,7 @@ class Web:
         return self.base + path
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.heads.append(head)
@@ -50,23 +52,30 @@ class Web:
                 self.open += 1
                 self.most_open = max(self.most_open, self.open)
                 try:
-                    await self.reply(self.replies.get(path) or Reply(b"gone", 404), writer)
+                    await self.reply(self.replies.get(path) or Reply(b"gone", 404), reader, writer)
                 finally:
                     self.open -= 1
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.connected -= 1
             writer.close()
 
-    async def reply(self, reply: Reply, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(reply.delay)
+    async def reply(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.wait(reply.delay, reader)
         length = len(reply.body) if reply.declared is None else reply.declared
         head = f"HTTP/1.1 {reply.status} X\r\nContent-Length: {length}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
         writer.write(head.encode() + b"\r\n" + reply.body[: reply.hang_after])
         await writer.drain()
         if reply.hang_after is not None:
-            await asyncio.sleep(60)
+            await self.wait(60, reader)
+
+    async def wait(self, seconds: float, reader: asyncio.StreamReader) -> None:
+        """Let time pass, unless the client leaves."""
+        with suppress(TimeoutError):
+            if seconds and not await asyncio.wait_for(reader.read(1), seconds):
+                raise ConnectionResetError
 
 
 def zipped(body: bytes) -> bytes:

@@ -1,0 +1,155 @@
+"""The main job with every real part but the models: sample web, fetch, clean, rank, pack, and a stock OpenAI client."""
+
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import openai
+import pytest
+import uvicorn
+
+import server
+from agent.build import open_tools
+from agent.models.echo import EchoModel
+from agent.settings import Settings
+from retrieval.guard import Guard, parse_allowed_net
+from retrieval.types import Hit
+from tests import web as local
+
+pytestmark = pytest.mark.anyio
+QUESTION = "How do I copy a directory tree in Python?"
+
+
+@pytest.fixture(scope="module")
+async def tools(tmp_path_factory):
+    settings = Settings(
+        search=("sample",), embedder="hashing", embedded_model="echo", models_dir=tmp_path_factory.mktemp("cache")
+    )
+    async with open_tools(settings) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def serving(tools):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        process = uvicorn.Server(uvicorn.Config(server.create_app(tools.settings, tools), log_config=None))
+        async with anyio.create_task_group() as group:
+            group.start_soon(process._serve, [listening])
+            while not process.started:  # noqa: ASYNC110 - uvicorn tells by a flag
+                await anyio.sleep(0.005)
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+            async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=30) as client:
+                yield client
+            process.should_exit = True
+
+
+def asked(text=QUESTION, **options):
+    return {"model": "wellread", "messages": [{"role": "user", "content": text}], **options}
+
+
+async def test_the_openai_client_gets_a_cited_answer(tools):
+    async with serving(tools) as client:
+        reply = await client.chat.completions.create(**asked())
+    message, coverage = reply.choices[0].message, reply.coverage
+    assert coverage["read"] >= 40
+    assert coverage["asked"] == coverage["read"] + sum(coverage["skipped"].values())
+    read = {page["url"] for page in coverage["pages"] if page["status"] == "read"}
+    assert message.annotations
+    for annotation in message.annotations:
+        cited = annotation.url_citation
+        assert cited.url in read
+        assert cited.url in message.content[cited.start_index : cited.end_index]
+    assert "shutil" in reply.citations[0]
+    assert "webpages" in message.reasoning_content
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 0
+
+
+async def test_the_stream_shows_reading_then_thought_then_answer(tools):
+    async with serving(tools) as client:
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = [chunk async for chunk in await client.chat.completions.create(**asked(**options))]
+    kinds = [kind for chunk in chunks if chunk.choices for kind in chunk.choices[0].delta.model_dump(exclude_none=True)]
+    assert kinds[0] == "content"
+    assert kinds.index("reasoning") < len(kinds) - 1 - kinds[::-1].index("content")
+    assert kinds.count("annotations") == 1
+    last = next(chunk for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason)
+    assert last.coverage["cited"] == len(last.citations) > 0
+    assert chunks[-1].usage.completion_tokens > 0
+
+
+async def test_a_russian_question_is_told_of_in_russian(tools):
+    async with serving(tools) as client:
+        text = "Как в Python прочитать файл JSON через модуль json?"
+        chunks = [chunk async for chunk in await client.chat.completions.create(**asked(text, stream=True))]
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    said = "".join(getattr(delta, "reasoning_content", "") for delta in deltas)
+    assert said.startswith("Ищу в сети")
+    assert "Прочитано страниц: 50" in said
+    assert chunks[-1].citations
+
+
+async def test_closing_the_stream_stops_the_generation(tools):
+    model = Watched(delay_seconds=0.05)
+    given, tools.model = tools.model, model
+    try:
+        async with serving(tools) as client:
+            stream = await client.chat.completions.create(**asked(stream=True))
+            async for chunk in stream:
+                if chunk.choices[0].delta.content:
+                    break
+            await stream.close()
+            with anyio.fail_after(1):
+                await model.ended.wait()
+    finally:
+        tools.model = given
+    assert not model.finished
+
+
+async def test_closing_the_stream_stops_the_fetches(tools):
+    async with local.running() as web:
+        hits = tuple(Hit(web.page(f"/{n}", b"x", delay=30), "T") for n in range(20))
+        given, tools.engines = tools.engines, [Hanging(hits)]
+        tools.fetcher._guard = Guard((*tools.fetcher._guard.allowed, parse_allowed_net(f"127.0.0.1/32:{web.port}")))
+        tools.fetcher._pool._network_backend._guard = tools.fetcher._guard
+        try:
+            async with serving(tools) as client:
+                stream = await client.chat.completions.create(**asked(stream=True))
+                async for _ in stream:
+                    if web.open:
+                        break
+                    await anyio.sleep(0.01)
+                await stream.close()
+                with anyio.fail_after(1):
+                    while web.connected:  # noqa: ASYNC110 - the web counts its sockets
+                        await anyio.sleep(0.01)
+        finally:
+            tools.engines = given
+
+
+class Watched(EchoModel):
+    """The scripted model, watched for how it ends."""
+
+    def __init__(self, delay_seconds: float) -> None:
+        super().__init__(delay_seconds)
+        self.ended, self.finished = anyio.Event(), False
+
+    async def stream(self, prompt):
+        try:
+            async for event in super().stream(prompt):
+                yield event
+            self.finished = True
+        finally:
+            self.ended.set()
+
+
+@dataclass
+class Hanging:
+    """An engine whose pages never answer."""
+
+    hits: tuple[Hit, ...]
+    name: str = "hanging"
+
+    async def search(self, query, page):
+        return self.hits if page == 1 else ()
