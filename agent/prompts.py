@@ -36,13 +36,19 @@ Question: {question}"""
 
 
 def small(context: Context, question: str, language: str) -> tuple[Message, ...]:
-    """Ask the same of a small model, which follows few words better than many. The question stands alone already."""
-    rules = f"""{context.text}
+    """Ask the same of a small model, in words that were tried on one. The question stands alone already.
 
-Answer the question using only the webpages above. After each sentence put the number of the webpage that says it, like [1]. If the webpages do not answer the question, say so. Answer in {LANGUAGES.get(language, "the language of the question")}, in a few sentences.
+    Russian is asked in Russian: over Russian sources, English words made it talk about its task.
+    """
+    if language == "ru":
+        asked = f"""Вопрос: {question}
 
-Question: {question}"""
-    return (Message("user", rules),)
+Сначала скажи одним предложением, какая страница отвечает на вопрос и что на ней сказано. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]. Если ни одна страница не отвечает на вопрос, так и скажи."""
+    else:
+        asked = f"""Question: {question}
+
+First say in one sentence which webpage answers the question and what it says. Then answer the question in a full sentence, in {LANGUAGES.get(language, "the language of the question")}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
+    return (Message("user", f"{context.text}\n\n{asked}"),)
 
 
 def standalone(messages: Sequence[Message], language: str) -> str:

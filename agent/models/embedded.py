@@ -77,14 +77,11 @@ CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
 LANGUAGE_CHARS: Final = 200
 """The question stands at the end of the prompt; this much of it tells the language."""
 
-DEFAULTS: Final[Mapping[str, Any]] = {
-    "temperature": 0.2,
-    "top_p": 0.9,
-    "dry_multiplier": 0.8,
-    "dry_allowed_length": 40,
-    "dry_penalty_last_n": 256,
-}
-"""Cool, because a small model wanders. DRY ends loops; with a shorter length it misspells names the thought has quoted."""
+DEFAULTS: Final[Mapping[str, Any]] = {"temperature": 0.2, "top_p": 0.9}
+"""Cool, because a small model wanders."""
+
+LOOP_GUARD: Final[Mapping[str, Any]] = {"dry_multiplier": 0.8, "dry_allowed_length": 6}
+"""Ends loops. Not for a cited answer, which repeats what the thought has quoted: there it misspells names."""
 
 logger = logging.getLogger(__name__)
 
@@ -327,7 +324,7 @@ class EmbeddedModel:
         if budget.thinking > 0:
             text += shape.before + shape.opening
             thought, opening = "", shape.opening
-            body = completion_body(text, budget.thinking, prompt.sampling, stop=shape.stop)
+            body = completion_body(text, budget.thinking, prompt.sampling, stop=shape.stop, **LOOP_GUARD)
             async with aclosing(self._complete(child, body)) as pieces:
                 async for thinking in pieces:
                     thought += thinking.text
@@ -336,7 +333,8 @@ class EmbeddedModel:
                         opening = ""
             text += thought.rstrip() + shape.after
         answer, begun = Piece(""), False
-        body = completion_body(text, budget.answer, prompt.sampling, grammar=shape.grammar)
+        guard = {"grammar": shape.grammar} if shape.grammar else LOOP_GUARD
+        body = completion_body(text, budget.answer, prompt.sampling, **guard)
         async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
                 visible = answer.text if begun else answer.text.lstrip()
