@@ -4,7 +4,8 @@ No cookies, no proxies from the environment, nothing that a page names is follow
 """
 
 import time
-from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -55,7 +56,7 @@ class Fetcher:
     def __init__(self, guard: Guard, limits: FetchLimits) -> None:
         self._guard, self._limits = guard, limits
         self._all = anyio.Semaphore(limits.at_once)
-        self._hosts: defaultdict[str, anyio.Semaphore] = defaultdict(lambda: anyio.Semaphore(limits.per_host))
+        self._hosts: dict[str, anyio.Semaphore] = {}
 
     async def __aenter__(self) -> Self:
         # Reading the certificates blocks.
@@ -78,7 +79,7 @@ class Fetcher:
 
     async def fetch(self, hit: Hit) -> Page | Skipped:  # noqa: PLR0911  (one return a kind of failure)
         """Fetch one page, redirects included, within the limits for one page."""
-        async with self._hosts[urls.site(hit.url)], self._all:
+        async with self._place(urls.site(hit.url)), self._all:
             start = time.monotonic()
             try:
                 with anyio.fail_after(self._limits.page_seconds):
@@ -95,6 +96,17 @@ class Fetcher:
                 return _skipped(hit, SkipReason.NETWORK_ERROR, repr(error), start)
             except httpx2.DecodingError as error:
                 return _skipped(hit, SkipReason.BAD_ENCODING, repr(error), start)
+
+    @asynccontextmanager
+    async def _place(self, host: str) -> AsyncIterator[None]:
+        """Wait for one of the host's few places; a host that nobody asks any more is forgotten."""
+        places = self._hosts.setdefault(host, anyio.Semaphore(self._limits.per_host))
+        try:
+            async with places:
+                yield
+        finally:
+            if places.value == self._limits.per_host and not places.statistics().tasks_waiting:
+                self._hosts.pop(host, None)
 
     async def _follow(self, hit: Hit, start: float) -> Page:
         url = self._checked(hit.url)
@@ -148,7 +160,8 @@ class _CountedStream(httpx2.AsyncByteStream):
     def __init__(self, reply: httpcore2.Response, limit: int) -> None:
         self._reply, self._limit = reply, limit
 
-    async def __aiter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the bytes as they come."""
         count = 0
         async for piece in self._reply.aiter_stream():
             count += len(piece)

@@ -115,6 +115,7 @@ async def test_a_host_gets_few_fetches_at_once(web, fetcher):
             tasks.start_soon(fetcher.fetch, Hit(url, "T"))
     assert sum(web.hits.values()) == 20
     assert web.most_open <= LIMITS.per_host
+    assert not fetcher._hosts
 
 
 async def test_unreachable_hosts_are_network_errors(web, fetcher):
