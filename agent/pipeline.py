@@ -40,10 +40,13 @@ async def answer(question: Question, tools: Tools, emit: Emit) -> None:
         await emit(await _talk(question, tools, emit))
         return
     reading = await read(question, tools, emit)
-    if reading.context.sources:
-        await emit(await _reason(question, reading, tools, emit))
+    if not reading.context.sources:
+        await emit(await _unasked(progress.nothing_read(reading), reading, emit))
+    elif reading.unrelated and not (await tools.model.info()).native_thinking:
+        # A small model does not see that its sources are beside the question, and cites them all the same.
+        await emit(await _unasked(progress.unrelated(reading), reading, emit))
     else:
-        await emit(await _nothing_read(reading, emit))
+        await emit(await _reason(question, reading, tools, emit))
 
 
 async def read(
@@ -88,7 +91,7 @@ async def read(
         pack=_ms(packed - ranked),
         total=_ms(packed - start),
     )
-    return Reading(plan, ranking.passages, context, record, timings)
+    return Reading(plan, ranking.passages, context, record, timings, ranking.unrelated)
 
 
 async def _plan(question: Question, tools: Tools, queries: Sequence[str], language: str | None) -> Plan:
@@ -162,8 +165,8 @@ async def _talk(question: Question, tools: Tools, emit: Emit) -> Answer:
     return _answer(said, marks)
 
 
-async def _nothing_read(reading: Reading, emit: Emit) -> Answer:
-    text = progress.nothing_read(reading)
+async def _unasked(text: str, reading: Reading, emit: Emit) -> Answer:
+    """Answer without asking the model, which could only invent."""
     await emit(Text(text))
     return Answer(text, "", (), (), Usage(), "stop", reading.coverage)
 

@@ -77,6 +77,18 @@ def nothing_read(reading: Reading) -> str:
     ).strip()
 
 
+def unrelated(reading: Reading) -> str:
+    """Make the whole answer when nothing that was read has to do with the question."""
+    read, nearest = reading.coverage.read, reading.context.sources[0].document
+    return _line(
+        reading.plan.language,
+        f"None of the {read} pages that were read has to do with this question, so I cannot answer it from them. "
+        f"The nearest was “{nearest.title}” ({nearest.site}).",
+        f"Ни одна из прочитанных страниц ({read}) не относится к этому вопросу, поэтому ответить по ним я не могу. "
+        f"Ближе всего оказалась «{nearest.title}» ({nearest.site}).",
+    ).strip()
+
+
 def _skipped(language: str, coverage: Coverage) -> str:
     rows = sorted(coverage.skipped.items(), key=lambda row: -row[1])
     return ", ".join(f"{REASONS[reason][language == 'ru']}: {count}" for reason, count in rows)

@@ -139,13 +139,17 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The outcome of the reading: what was planned, ranked, packed and covered."""
+    """The outcome of the reading: what was planned, ranked, packed and covered.
+
+    `unrelated`: nothing that was read has to do with the question, as far as the embedder can tell.
+    """
 
     plan: Plan
     ranked: tuple[Ranked, ...]
     context: Context
     coverage: Coverage
     timings: Timings
+    unrelated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

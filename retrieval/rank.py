@@ -31,6 +31,11 @@ class Embedder(Protocol):
         """Length of a vector."""
         ...
 
+    @property
+    def unrelated_below(self) -> float | None:
+        """The cosine under which a passage has nothing to do with a query; None where that is not known."""
+        ...
+
     def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
         """Embed texts; shape (len(texts), dimensions), float32, L2-normalized rows. Blocks: call it in a thread.
 
@@ -41,10 +46,14 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Passages, best first. `note` says what the ranking had to do without."""
+    """Passages, best first. `note` says what the ranking had to do without.
+
+    `unrelated`: not even the nearest passage has to do with the question, as far as the embedder can tell.
+    """
 
     passages: tuple[Ranked, ...]
     note: str | None = None
+    unrelated: bool = False
 
 
 def rank(
@@ -56,14 +65,16 @@ def rank(
     texts = [headed(passage) for passage in passages]
     by_words = _weighted(words.score(queries, texts, language))
     candidates = np.argsort(-by_words, kind="stable")[: limits.candidates]
-    note = None
-    by_vectors = None
-    if embedder is not None:
-        try:
-            by_vectors = _similarities(queries, [texts[i] for i in candidates], embedder)
-        except EmbedderUnavailable as error:
-            note = f"ranked by words only: {error}"
-    return Ranking(_ordered(passages, by_words, candidates, by_vectors, limits), note)
+    if embedder is None:
+        return Ranking(_ordered(passages, by_words, candidates, None, limits))
+    try:
+        cosines = _cosines(queries, [texts[i] for i in candidates], embedder)
+    except EmbedderUnavailable as error:
+        note = f"ranked by words only: {error}"
+        return Ranking(_ordered(passages, by_words, candidates, None, limits), note)
+    floor = embedder.unrelated_below
+    unrelated = floor is not None and float(cosines[0].max()) < floor
+    return Ranking(_ordered(passages, by_words, candidates, _weighted(cosines), limits), None, unrelated)
 
 
 def headed(passage: Passage) -> str:
@@ -80,9 +91,9 @@ def _weighted(scores: Vectors) -> Vectors:
     return joined
 
 
-def _similarities(queries: Sequence[str], texts: Sequence[str], embedder: Embedder) -> Vectors:
+def _cosines(queries: Sequence[str], texts: Sequence[str], embedder: Embedder) -> Vectors:
     asked = embedder.embed(tuple(queries), "query")
-    return _weighted(index.similarities(asked, embedder.embed(tuple(texts), "passage")))
+    return index.similarities(asked, embedder.embed(tuple(texts), "passage"))
 
 
 def _ordered(

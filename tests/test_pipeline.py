@@ -103,6 +103,7 @@ class Watched(EchoModel):
 
 
 class Broken:
+    unrelated_below = None
     dimensions = 2
 
     def embed(self, texts, kind):
@@ -357,3 +358,20 @@ async def test_reading_alone_takes_the_clients_queries_and_lengths(web, equipped
     assert reading.timings.total >= max(reading.timings.search, reading.timings.rank)
     assert {type(event) for event in events} == {Progress}
     assert tools.model.prompts == []
+
+
+class Unimpressed(HashingEmbedder):
+    """Finds that nothing has to do with any question."""
+
+    unrelated_below = 2.0
+
+
+@pytest.mark.parametrize(("native", "asked"), [(True, 1), (False, 0)])
+async def test_a_small_model_is_not_asked_about_pages_beside_the_question(web, equipped, native, asked):
+    model = Watched(ModelInfo("m", 8_192, native_thinking=native))
+    async with equipped(Engine(piers(web, 4)), model=model, embedder=Unimpressed()) as tools:
+        done = (await run(tools))[-1]
+    assert len(model.prompts) == asked
+    assert bool(done.cited) == native
+    if not native:
+        assert done.text.startswith("None of the 4 pages that were read")

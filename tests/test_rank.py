@@ -42,6 +42,7 @@ class Favoring:
 
 class Broken:
     dimensions = 2
+    unrelated_below = None
 
     def embed(self, texts: tuple[str, ...], kind: str) -> np.ndarray:
         raise EmbedderUnavailable("out of memory")

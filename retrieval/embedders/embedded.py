@@ -29,6 +29,9 @@ WEIGHTS = Weights(
 GRAPH, TOKENIZER = "e5-small-int8-v2.onnx", "e5-small-tokenizer-v1.json"
 MAX_TOKENS = 512
 DIMENSIONS = 384
+# The nearest of the passages read had .80 or more for each of 60 questions that the pages answered, in English and
+# Russian, and less for five that they had nothing on (2026-11-23).
+UNRELATED_BELOW = 0.80
 
 
 class EmbeddedEmbedder:
@@ -47,6 +50,11 @@ class EmbeddedEmbedder:
     def dimensions(self) -> int:
         """Length of a vector."""
         return DIMENSIONS
+
+    @property
+    def unrelated_below(self) -> float | None:
+        """The cosine under which a passage has nothing to do with a query."""
+        return UNRELATED_BELOW
 
     def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
         """Embed texts; shape (len(texts), 384), float32, L2-normalized rows. Texts are cut at 512 tokens.

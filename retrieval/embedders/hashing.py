@@ -26,6 +26,11 @@ class HashingEmbedder:
         """Length of a vector."""
         return self._dimensions
 
+    @property
+    def unrelated_below(self) -> float | None:
+        """Not known."""
+        return None
+
     def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
         """Embed texts; shape (len(texts), dimensions), float32, L2-normalized rows. Cannot fail."""
         vectors = np.zeros((len(texts), self._dimensions), dtype=np.float32)

@@ -33,6 +33,11 @@ class SentenceTransformersEmbedder:
         """Length of a vector."""
         return int(self._model.get_embedding_dimension())
 
+    @property
+    def unrelated_below(self) -> float | None:
+        """Not known."""
+        return None
+
     def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
         """Embed texts; shape (len(texts), dimensions), float32, L2-normalized rows. Blocks: call it in a thread.
 

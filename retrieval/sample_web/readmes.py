@@ -8,11 +8,14 @@ from markdown_it import MarkdownIt
 from retrieval.sample_web import markup
 
 MIN_CHARS = 500
+# Its README holds the very questions that people will try here, and would come first for each of them.
+OWN_NAME = "wellread"
 
 
 def readme_pages() -> Iterator[markup.SamplePage]:
     """Describe every distribution that comes with a README, one page a name."""
     found = {name.lower(): distribution for distribution in distributions() if (name := distribution.name)}
+    found.pop(OWN_NAME, None)
     for _, distribution in sorted(found.items()):
         made = readme_page(distribution)
         if made is not None:
