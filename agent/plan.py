@@ -1,7 +1,8 @@
 """Plans what to search: the question as it stands alone, its language, and the queries.
 
 A first question is searched as it stands. A follow-up ("and its height?") means nothing to a search engine, so the
-model is asked to write it out; when it cannot, the turn before is searched along with it, and the plan's note says so.
+model is asked to write it out. A small model cannot: there the turn before is searched along with it. So it is when the
+model fails, and the plan's note says that.
 """
 
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ async def plan(question: Question, model: Model) -> Plan:
     language = await anyio.to_thread.run_sync(detect, asked)
     if not any(message.role == "assistant" for message in question.messages):
         return planned(asked, [asked], language, question.filters)
+    if not (await model.info()).native_thinking:
+        joined = _with_turn_before(question.messages)
+        return planned(joined, [joined], language, question.filters)
     try:
         with anyio.fail_after(REWRITE_SECONDS):
             line, usage = await _rewritten(question.messages, language, model)
@@ -68,8 +72,8 @@ def _searched(language: str) -> str | None:
 
 async def _rewritten(messages: tuple[Message, ...], language: str, model: Model) -> tuple[str, Usage]:
     """Return the question as it stands alone ("" when the model said nothing), and what that cost."""
-    thinking = REWRITE_THINKING_TOKENS if (await model.info()).native_thinking else 0
-    prompt = Prompt((Message("user", prompts.standalone(messages, language)),), thinking, REWRITE_TOKENS)
+    asked = Message("user", prompts.standalone(messages, language))
+    prompt = Prompt((asked,), REWRITE_THINKING_TOKENS, REWRITE_TOKENS)
     text, usage = "", Usage()
     async with aclosing(model.stream(prompt)) as events:
         async for event in events:

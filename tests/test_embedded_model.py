@@ -23,6 +23,7 @@ from agent.models.embedded import (
     Shape,
     answer_grammar,
     completion_body,
+    marks_allowed,
     parse_line,
     pause_after,
     plain_messages,
@@ -99,8 +100,22 @@ def test_the_thought_begins_in_the_language_of_the_question(question, opening):
 
 
 def test_the_grammar_knows_the_numbers_of_the_webpages():
-    assert 'mark ::= "[" ("1" | "2") "]"' in str(shape_of((Message("user", SOURCES),)).grammar)
-    assert '"12"' in answer_grammar(12)
+    assert shape_of((Message("user", SOURCES),)).sources == 2
+    assert 'mark ::= "[" ("1" | "12") "]"' in answer_grammar((1, 12))
+
+
+@pytest.mark.parametrize(
+    ("thought", "marks"),
+    [
+        ("Webpage 2 says that f(3) is kept.", (2,)),
+        ("Webpages and [1], also webpage 3.", (1, 3)),
+        ("Страница 3 отвечает, а на странице 1 этого нет.", (1, 3)),
+        ("Webpage 9 says so.", (1, 2, 3)),
+        ("None of them.", (1, 2, 3)),
+    ],
+)
+def test_what_was_thought_of_may_be_cited(thought, marks):
+    assert marks_allowed(thought, 3) == marks
 
 
 def test_the_answer_is_served_before_the_thought():

@@ -90,11 +90,20 @@ async def test_a_follow_up_is_written_out_by_the_model(said, written):
     assert "Last question: And its weight?" in prompt.messages[0].content
 
 
-@pytest.mark.parametrize(("thinks", "tokens"), [(True, planning.REWRITE_THINKING_TOKENS), (False, 0)])
-async def test_only_a_model_that_thinks_of_itself_may_think(thinks, tokens):
-    model = Scripted("x", thinks=thinks)
+async def test_a_model_that_thinks_of_itself_is_let_think():
+    model = Scripted("x", thinks=True)
     await plan(question("And its weight?"), model)
-    assert (model.prompts[0].thinking_tokens, model.prompts[0].answer_tokens) == (tokens, planning.REWRITE_TOKENS)
+    (prompt,) = model.prompts
+    assert (prompt.thinking_tokens, prompt.answer_tokens) == (planning.REWRITE_THINKING_TOKENS, planning.REWRITE_TOKENS)
+
+
+async def test_a_small_model_is_not_asked_and_the_turn_before_is_searched_along():
+    model = Scripted("x", thinks=False)
+    made = await plan(question("And its weight?"), model)
+    assert model.prompts == []
+    assert made.question == made.queries[0].text
+    assert made.question.endswith(" And its weight?")
+    assert made.note is None
 
 
 @pytest.mark.parametrize("error", [ModelFailed("broke off"), ModelUnavailable("gone")])

@@ -33,6 +33,7 @@ class Favoring:
     word: str
     embedded: list[tuple[str, ...]] = field(default_factory=list)
     dimensions: int = 2
+    unrelated_below: float | None = None
 
     def embed(self, texts: tuple[str, ...], kind: str) -> np.ndarray:
         self.embedded.append(texts)

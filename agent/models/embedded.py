@@ -15,7 +15,7 @@ import secrets
 import ssl
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,7 @@ CLOSING_TOKENS: Final = 16
 """Room for the tags around the thought."""
 
 LOG_LINES: Final = 20
+NAMED: Final = re.compile(r"(?:webpage|страниц[аеуы]?|\[)\s*(\d{1,3})", re.IGNORECASE)
 WEBPAGE: Final = re.compile(r"\[webpage (\d+) begin\]")
 NOT_FIRST: Final = ("Web", "Страни")
 CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
@@ -135,7 +136,7 @@ class Shape:
     opening: str = ""
     stop: tuple[str, ...] = ("</think>",)
     after: str = "\n</think>\n\n"
-    grammar: str | None = None
+    sources: int = 0
 
 
 def shape_of(messages: tuple[Message, ...]) -> Shape:
@@ -150,17 +151,23 @@ def shape_of(messages: tuple[Message, ...]) -> Shape:
         return Shape()
     russian = CYRILLIC.search(text[-LANGUAGE_CHARS:]) is not None
     opening, answer = ("Страница", "Ответ") if russian else ("Webpage", "Answer")
-    return Shape("", opening, ("\n",), f"\n\n{answer}:", answer_grammar(sources))
+    return Shape("", opening, ("\n",), f"\n\n{answer}:", sources)
 
 
-def answer_grammar(sources: int) -> str:
-    """Write the GBNF of an answer: sentences that end with marks from 1 to `sources`, or a refusal without any.
+def marks_allowed(thought: str, sources: int) -> tuple[int, ...]:
+    """Return the webpages that a thought names, or all where it names none: cited is what was thought of."""
+    named = {int(number) for number in NAMED.findall(thought)}
+    return tuple(number for number in range(1, sources + 1) if number in named) or tuple(range(1, sources + 1))
+
+
+def answer_grammar(marks: Iterable[int]) -> str:
+    """Write the GBNF of an answer: sentences that end with some of the marks, or a refusal without any.
 
     One full stop inside a sentence is let through, because it may end an abbreviation. No colon near the beginning,
     because what the model begins with "Answer:" it ends with a bare mark; and no "Webpage" as the first word, because
     then it goes on about the next page instead of answering.
     """
-    numbers = " | ".join(f'"{number}"' for number in range(1, sources + 1))
+    numbers = " | ".join(f'"{number}"' for number in marks)
     return rf"""root ::= " "? answer
 answer ::= none clause (stop " " clause)? stop? | sentence (" " sentence)? (" " sentence)?
 none ::= "The webpages do not" | "None of the webpages" | "На страницах нет" | "Ни одна страница не" | "Страницы не"
@@ -319,11 +326,11 @@ class EmbeddedModel:
     async def _two_halves(self, child: _Child, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         text = await self._template(child, prompt.messages)
         budget = split_budget(await self._count(child, text), self._info.context_tokens, prompt)
-        shape = shape_of(prompt.messages)
+        shape, thought = shape_of(prompt.messages), ""
         thinking = None
         if budget.thinking > 0:
             text += shape.before + shape.opening
-            thought, opening = "", shape.opening
+            opening = shape.opening
             body = completion_body(text, budget.thinking, prompt.sampling, stop=shape.stop, **LOOP_GUARD)
             async with aclosing(self._complete(child, body)) as pieces:
                 async for thinking in pieces:
@@ -333,7 +340,8 @@ class EmbeddedModel:
                         opening = ""
             text += thought.rstrip() + shape.after
         answer, begun = Piece(""), False
-        guard = {"grammar": shape.grammar} if shape.grammar else LOOP_GUARD
+        marks = marks_allowed(shape.opening + thought, shape.sources)
+        guard = {"grammar": answer_grammar(marks)} if marks else LOOP_GUARD
         body = completion_body(text, budget.answer, prompt.sampling, **guard)
         async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
