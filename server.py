@@ -261,7 +261,7 @@ class Running(Response):
 
     def _broken(self, error: AgentError) -> Json:
         """Write and log an error that comes after the 200."""
-        log.warning("stream ended with %s", error.code)
+        _log_fault(error)
         return error_body(error)
 
     async def _write_body(self, inbox: MemoryObjectReceiveStream[Event | Finished], send: Send) -> None:
@@ -301,12 +301,20 @@ def _told(error: BaseException) -> AgentError | None:
 def error_response(error: AgentError, status: int | None = None) -> Response:
     """Write an error as a reply. What failed after work was done must not be repeated by clients on their own."""
     status = status or error.status
+    if status >= 500:
+        _log_fault(error)
     headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
     if status in {500, 502, 504}:
         headers["x-should-retry"] = "false"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(dump(error_body(error)), status, headers, "application/json")
+
+
+def _log_fault(error: AgentError) -> None:
+    """Log what the client is told and what lies behind it."""
+    behind = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
+    log.warning("answered with %s: %s%s", error.code, error, behind)
 
 
 HTTP_ERRORS = {
@@ -541,7 +549,7 @@ class Service:
         """Answer a conversation. All that can be refused is refused here, before the reply begins."""
         question = chat_question(request, self._settings.effort, self._settings.citation_style)
         self._admit(question)
-        await self._tools.model.info()
+        await pipeline.check(question, self._tools)
         head = Head(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), request.model, f"wellread-{VERSION}")
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
         work = partial(self._complete, question, head)

@@ -1,14 +1,16 @@
 """Shares a model's window among sources, thinking and answer. Pure; tokens are estimated from characters."""
 
+from collections.abc import Sequence
+
 from agent.reason import ModelInfo
 from agent.settings import EffortProfile
-from agent.types import Question
+from agent.types import Message, Question
 
 # Characters a token holds, measured with Qwen2.5's tokenizer on web text, rounded down; other scripts as Chinese.
 CHARS_PER_TOKEN = {"zh": 1.3, "ja": 1.3, "ko": 1.3, "ru": 2.4, "uk": 2.2, "el": 1.8, "ar": 2.0, "hi": 1.3}
 LATIN_CHARS_PER_TOKEN = 3.4
-# Room for what a prompt holds besides sources and conversation: rules, date, delimiters.
-RULES_TOKENS = 400
+# What a chat template puts around the turns.
+TEMPLATE_TOKENS = 100
 # Shares of the window that writing may take at most, so that sources always have a place in it.
 ANSWER_SHARE, THINKING_SHARE = 0.2, 0.35
 
@@ -35,11 +37,16 @@ def writing(question: Question, effort: EffortProfile, info: ModelInfo) -> tuple
     return thinking, answer
 
 
-def context_chars(question: Question, language: str, effort: EffortProfile, info: ModelInfo) -> int:
-    """Return how many characters of sources the model takes: its window less all that it is told and will write."""
+def context_chars(
+    told: Sequence[Message], question: Question, language: str, effort: EffortProfile, info: ModelInfo
+) -> int:
+    """Return how many characters of sources the model takes: its window less all else that it is told and will write.
+
+    `told` is the prompt without any source.
+    """
     ratio = chars_per_token(language)
-    told = RULES_TOKENS + sum(len(message.content) for message in question.messages) / ratio
-    tokens = info.context_tokens - told - sum(writing(question, effort, info))
+    spent = TEMPLATE_TOKENS + sum(len(message.content) for message in told) / ratio
+    tokens = info.context_tokens - spent - sum(writing(question, effort, info))
     if info.patience is not None:
         tokens = min(tokens, info.patience.prompt_tokens)
     return max(0, min(effort.context_chars, int(tokens * ratio)))

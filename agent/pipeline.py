@@ -4,6 +4,7 @@ The stages know nothing of each other; this file is where they meet. What happen
 the last event of `answer()` is an Answer, or it raises an AgentError.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from agent.pack import pack
 from agent.reason import Emit, ModelInfo, Prompt, Reasoned, reason
 from agent.settings import EFFORTS
 from agent.tools import Tools
-from agent.types import Answer, Message, Plan, Progress, Question, Reading, Text, Timings, Usage
+from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Timings, Usage
 from retrieval.chunk import chunk
 from retrieval.errors import SearchFailed
 from retrieval.limits import FetchLimits
@@ -29,9 +30,18 @@ from retrieval.read import Outcome, read_pages
 from retrieval.search import Found, search
 from retrieval.types import Document
 
+log = logging.getLogger(__name__)
+
 PROGRESS_EVERY = 10
 # A title and one passage.
 LEAST_CONTEXT_CHARS = 800
+
+
+async def check(question: Question, tools: Tools) -> None:
+    """Refuse what could not be answered, before any work. Raises ModelUnavailable, or BadRequest for want of room."""
+    info = await tools.model.info()
+    if question.search:
+        _room(question, await _given(question), info)
 
 
 async def answer(question: Question, tools: Tools, emit: Emit) -> None:
@@ -66,6 +76,7 @@ async def read(
     """
     start = time.monotonic()
     plan = await _plan(question, tools, queries, language)
+    context_chars = context_chars or _room(question, plan, await tools.model.info())
     await emit(Progress(progress.searching(plan)))
     searching = time.monotonic()
     found = await _search(plan, tools)
@@ -78,7 +89,7 @@ async def read(
     ranking_start = time.monotonic()
     ranking = await _rank(plan, outcome.documents, tools)
     ranked = time.monotonic()
-    context = pack(ranking.passages, context_chars or await _context_chars(question, plan, tools))
+    context = pack(ranking.passages, context_chars)
     packed = time.monotonic()
 
     record = coverage(plan, found, outcome, ranking, context)
@@ -96,8 +107,13 @@ async def read(
 
 async def _plan(question: Question, tools: Tools, queries: Sequence[str], language: str | None) -> Plan:
     if queries or language:
-        return await anyio.to_thread.run_sync(planning.given, question, queries, language)
+        return await _given(question, queries, language)
     return await planning.plan(question, tools.model)
+
+
+async def _given(question: Question, queries: Sequence[str] = (), language: str | None = None) -> Plan:
+    # In a thread: it may have to detect the language.
+    return await anyio.to_thread.run_sync(planning.given, question, queries, language)
 
 
 async def _search(plan: Plan, tools: Tools) -> Found:
@@ -132,9 +148,10 @@ async def _rank(plan: Plan, documents: Sequence[Document], tools: Tools) -> Rank
     )
 
 
-async def _context_chars(question: Question, plan: Plan, tools: Tools) -> int:
-    info = await tools.model.info()
-    chars = budget.context_chars(question, plan.language, EFFORTS[question.effort], info)
+def _room(question: Question, plan: Plan, info: ModelInfo) -> int:
+    """Return how many characters of sources the model takes beside the conversation. Raises BadRequest."""
+    told = _messages(question, plan, Context("", ()), info)
+    chars = budget.context_chars(told, question, plan.language, EFFORTS[question.effort], info)
     if chars < LEAST_CONTEXT_CHARS:
         raise BadRequest(
             f"The conversation leaves no room for sources in the model's window of {info.context_tokens} tokens: "
@@ -150,11 +167,12 @@ async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit
     await emit(Progress(progress.packed(reading)))
     info = await tools.model.info()
     marks = CitationReader(reading.context.sources, question.citation_style)
-    prompt = _prompt(_messages(question, reading, info), question, info)
+    prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
     said = await reason(prompt, tools.model, marks, question.stop, emit)
     record = replace(reading.coverage, cited=len(marks.order))
     usage = reading.plan.usage + said.usage
-    return replace(_answer(said, marks), coverage=record, usage=usage)
+    made = await _answer(said, marks, question, reading.plan.language, emit)
+    return replace(made, coverage=record, usage=usage)
 
 
 async def _talk(question: Question, tools: Tools, emit: Emit) -> Answer:
@@ -162,7 +180,7 @@ async def _talk(question: Question, tools: Tools, emit: Emit) -> Answer:
     info = await tools.model.info()
     marks = CitationReader((), question.citation_style)
     said = await reason(_prompt(question.messages, question, info), tools.model, marks, question.stop, emit)
-    return _answer(said, marks)
+    return await _answer(said, marks, question, (await _given(question)).language, emit)
 
 
 async def _unasked(text: str, reading: Reading, emit: Emit) -> Answer:
@@ -171,12 +189,11 @@ async def _unasked(text: str, reading: Reading, emit: Emit) -> Answer:
     return Answer(text, "", (), (), Usage(), "stop", reading.coverage)
 
 
-def _messages(question: Question, reading: Reading, info: ModelInfo) -> tuple[Message, ...]:
-    history, plan = question.messages[:-1], reading.plan
+def _messages(question: Question, plan: Plan, context: Context, info: ModelInfo) -> tuple[Message, ...]:
     if not info.native_thinking:
-        return prompts.small(reading.context, plan.question, plan.language)
-    today = datetime.now(UTC).date().isoformat()
-    return prompts.answer(reading.context, history, question.messages[-1].content, plan.language, today)
+        return prompts.small(context, plan.question, plan.language)
+    today, history = datetime.now(UTC).date().isoformat(), question.messages[:-1]
+    return prompts.answer(context, history, question.messages[-1].content, plan.language, today)
 
 
 def _prompt(messages: tuple[Message, ...], question: Question, info: ModelInfo) -> Prompt:
@@ -184,8 +201,15 @@ def _prompt(messages: tuple[Message, ...], question: Question, info: ModelInfo) 
     return Prompt(messages, thinking, written, question.sampling)
 
 
-def _answer(said: Reasoned, marks: CitationReader) -> Answer:
-    return Answer(marks.text, said.reasoning, tuple(marks.annotations), marks.cited, said.usage, said.reason, None)
+async def _answer(said: Reasoned, marks: CitationReader, question: Question, language: str, emit: Emit) -> Answer:
+    text = marks.text
+    # A client whose own limit or stop string ended it reads that from finish_reason, and gets no words beyond it.
+    limited = said.reason == "length" and question.max_total_tokens is not None
+    if not text and not question.stop and not limited:
+        log.warning("the model wrote no answer after %d characters of thoughts", len(said.reasoning))
+        text = progress.unwritten(language)
+        await emit(Text(text))
+    return Answer(text, said.reasoning, tuple(marks.annotations), marks.cited, said.usage, said.reason, None)
 
 
 def _ms(seconds: float) -> int:

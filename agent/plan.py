@@ -2,7 +2,7 @@
 
 A first question is searched as it stands. A follow-up ("and its height?") means nothing to a search engine, so the
 model is asked to write it out. A small model cannot: there the turn before is searched along with it. So it is when the
-model fails, and the plan's note says that.
+model fails or says nothing, and the plan's note says that.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ REWRITE_SECONDS = 30.0
 REWRITE_TOKENS = 120
 # A model that thinks of itself must be let think, or it spends the line on its thoughts.
 REWRITE_THINKING_TOKENS = 800
+NOT_REWRITTEN = "the follow-up was searched with the turn before it"
 DECORATION = " \"'«»“”*`-"
 
 
@@ -34,17 +35,16 @@ async def plan(question: Question, model: Model) -> Plan:
     language = await anyio.to_thread.run_sync(detect, asked)
     if not any(message.role == "assistant" for message in question.messages):
         return planned(asked, [asked], language, question.filters)
+    joined = _with_turn_before(question.messages)
     if not (await model.info()).native_thinking:
-        joined = _with_turn_before(question.messages)
         return planned(joined, [joined], language, question.filters)
     try:
         with anyio.fail_after(REWRITE_SECONDS):
             line, usage = await _rewritten(question.messages, language, model)
     except (AgentError, TimeoutError) as error:
-        note = f"the follow-up was searched with the turn before it: {type(error).__name__}"
-        return planned(asked, [_with_turn_before(question.messages)], language, question.filters, note)
-    made = planned(line or asked, [line or _with_turn_before(question.messages)], language, question.filters)
-    return replace(made, usage=usage)
+        return planned(joined, [joined], language, question.filters, f"{NOT_REWRITTEN}: {type(error).__name__}")
+    note = None if line else f"{NOT_REWRITTEN}: the model wrote nothing"
+    return replace(planned(line or joined, [line or joined], language, question.filters, note), usage=usage)
 
 
 def given(question: Question, queries: Sequence[str], language: str | None) -> Plan:

@@ -89,6 +89,15 @@ def unrelated(reading: Reading) -> str:
     ).strip()
 
 
+def unwritten(language: str) -> str:
+    """Make the whole answer when the model thought but wrote none."""
+    return _line(
+        language,
+        "The model thought about this but wrote no answer. Ask again, or ask a smaller question.",
+        "Модель подумала над вопросом, но ответа не написала. Спросите ещё раз или задайте вопрос поуже.",
+    ).strip()
+
+
 def _skipped(language: str, coverage: Coverage) -> str:
     rows = sorted(coverage.skipped.items(), key=lambda row: -row[1])
     return ", ".join(f"{REASONS[reason][language == 'ru']}: {count}" for reason, count in rows)

@@ -62,5 +62,9 @@ Last question: {messages[-1].content[:HISTORY_CHARS]}
 Rewrite the last question so that it can be understood without the conversation: put names in the place of words such as "it", "he" or "there". Write one line, in {LANGUAGES.get(language, "the language of the question")}, and nothing else."""
 
 
-def _recent(history: Sequence[Message]) -> tuple[Message, ...]:
-    return tuple(Message(turn.role, turn.content[:HISTORY_CHARS]) for turn in history[-HISTORY_TURNS:])
+def _recent(history: Sequence[Message]) -> list[Message]:
+    """Return the client's own instructions whole, and the last turns, cut, from a user's turn on."""
+    instructions = [turn for turn in history if turn.role == "system"]
+    turns = [turn for turn in history if turn.role != "system"][-HISTORY_TURNS:]
+    first = next((place for place, turn in enumerate(turns) if turn.role == "user"), len(turns))
+    return instructions + [Message(turn.role, turn.content[:HISTORY_CHARS]) for turn in turns[first:]]

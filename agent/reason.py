@@ -84,7 +84,7 @@ class Reasoned:
 
 async def reason(prompt: Prompt, model: Model, marks: CitationReader, stops: tuple[str, ...], emit: Emit) -> Reasoned:
     """Run the model; emit Thinking and Text as they come. Raises what the model raises."""
-    stop, thoughts = StopReader(stops), list[str]()
+    stop, thoughts, begun = StopReader(stops), list[str](), False
     usage, ended = Usage(), "stop"
     async with aclosing(model.stream(prompt)) as events:
         async for event in events:
@@ -93,7 +93,10 @@ async def reason(prompt: Prompt, model: Model, marks: CitationReader, stops: tup
                     thoughts.append(text)
                     await emit(event)
                 case Text(text):
-                    await _say(marks.feed(stop.feed(text)), emit)
+                    # Models put blank lines between their thoughts and their answer.
+                    visible = text if begun else text.lstrip()
+                    begun = begun or bool(visible)
+                    await _say(marks.feed(stop.feed(visible)), emit)
                 case Finished():
                     usage, ended = event.usage, event.reason
             if stop.stopped:

@@ -50,11 +50,12 @@ def test_what_is_written_stays_within_every_limit(asked, effort, info):
 
 @given(QUESTIONS, LANGUAGES, PROFILES, INFOS)
 def test_sources_fit_beside_all_else(asked, language, effort, info):
-    chars = context_chars(asked, language, effort, info)
+    chars = context_chars(asked.messages, asked, language, effort, info)
     assert 0 <= chars <= effort.context_chars
     tokens = chars / chars_per_token(language)
     if chars:
-        assert tokens + sum(writing(asked, effort, info)) <= info.context_tokens
+        told = sum(len(message.content) for message in asked.messages) / chars_per_token(language)
+        assert told + tokens + sum(writing(asked, effort, info)) <= info.context_tokens
     if info.patience is not None:
         assert tokens <= info.patience.prompt_tokens
 
@@ -80,13 +81,14 @@ def test_a_client_limits_the_answer_or_all_of_it(limits, written):
 def test_a_longer_conversation_leaves_no_more_for_sources(some, more, language):
     info = ModelInfo("m", 16_384)
     short, long = (
-        context_chars(question("x" * size), language, EFFORTS["medium"], info) for size in (some, some + more)
+        context_chars((Message("user", "x" * size),), question(), language, EFFORTS["medium"], info)
+        for size in (some, some + more)
     )
     assert long <= short
 
 
 def test_writing_with_longer_tokens_gets_fewer_characters():
     info = ModelInfo("m", 6_144)
-    chars = [context_chars(question(), language, EFFORTS["low"], info) for language in ("en", "ru", "zh")]
+    chars = [context_chars((), question(), language, EFFORTS["low"], info) for language in ("en", "ru", "zh")]
     assert chars == sorted(chars, reverse=True)
     assert chars[0] > 2 * chars[2] > 0

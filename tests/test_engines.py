@@ -265,6 +265,13 @@ async def test_failures_of_ddgs_are_errors_with_their_cause(error):
     assert caught.value.__cause__ is error
 
 
+async def test_a_failure_of_ddgs_does_not_repeat_the_query():
+    error = DDGSException("error sending request for url (https://x.org/?q=my+illness&s=1): timed out")
+    with pytest.raises(EngineError) as caught:
+        await ask(Public(error), Query("my illness"))
+    assert str(caught.value) == "DDGSException: error sending request for url (https://x.org/): timed out"
+
+
 async def test_a_row_without_an_address_is_left_out():
     body = b'{"results": [{"title": "T"}, {"url": null}, {"url": "https://a.b/1", "title": null}]}'
     async with searxng(body) as (engine, _):

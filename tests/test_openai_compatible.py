@@ -22,6 +22,11 @@ def listing(*rows) -> dict:
     return {"object": "list", "data": [{"object": "model", "owned_by": "vllm", **row} for row in rows]}
 
 
+# Word for word what vLLM says.
+NO_BUDGET = (
+    "thinking_token_budget is set but reasoning_config is not configured. Please set --reasoning-parser "
+    "and/or --reasoning-config to use thinking_token_budget."
+)
 QWEN = {"id": "Qwen/QwQ-32B", "max_model_len": 40_960, "root": "Qwen/QwQ-32B"}
 R1 = {"id": "deepseek-ai/DeepSeek-R1-0528", "max_model_len": 65_536}
 
@@ -33,6 +38,8 @@ class Upstream:
     events: list = field(default_factory=list)
     status: int = 200
     reply: object = None  # sent instead of events
+    takes_budget: bool = True
+    refuses_in_stream: bool = False
     models: object = field(default_factory=lambda: listing(QWEN))
     models_status: int = 200
     hangs: bool = False
@@ -53,7 +60,10 @@ class Upstream:
             else:
                 assert head.startswith("POST /v1/chat/completions ")
                 self.bodies.append(json.loads(body))
-                await self.chat(reader, writer)
+                if "thinking_token_budget" in self.bodies[-1] and not self.takes_budget:
+                    self.refuse(writer, {"error": {"message": NO_BUDGET, "type": "BadRequestError", "code": 400}})
+                else:
+                    await self.chat(reader, writer)
             await writer.drain()
         except ConnectionError:
             self.left.set()
@@ -74,6 +84,13 @@ class Upstream:
             self.left.set()
         elif not self.breaks:
             writer.write(b"0\r\n\r\n")
+
+    def refuse(self, writer: asyncio.StreamWriter, error: dict) -> None:
+        """Refuse by the status, or as vLLM does it: within a stream that began well."""
+        if self.refuses_in_stream:
+            self.whole(writer, 200, f"data: {json.dumps(error)}\n\ndata: [DONE]\n\n".encode())
+        else:
+            self.whole(writer, 400, error)
 
     def whole(self, writer: asyncio.StreamWriter, status: int, reply: object) -> None:
         raw = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
@@ -239,6 +256,14 @@ async def test_a_prompt_that_is_too_long(message):
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
 
 
+async def test_a_refusal_within_the_stream_is_a_refusal():
+    message = "This model's maximum context length is 4096 tokens."
+    with pytest.raises(BadRequest, match="4096"):
+        await said([{"error": {"message": message, "type": "BadRequestError", "code": 400}}, DONE])
+    with pytest.raises(ModelUnavailable):
+        await said([{"error": {"message": "busy", "code": 429}}, DONE])
+
+
 async def test_a_server_that_is_not_there():
     async with httpx2.AsyncClient(base_url="http://127.0.0.1:9/v1", trust_env=False) as client:
         model = OpenAICompatibleModel(client, None, "auto")
@@ -305,6 +330,7 @@ async def test_a_plain_model_is_sent_the_messages_and_a_limit_and_no_more():
             {"role": "user", "content": "How tall is it?"},
         ],
         "max_tokens": 150,
+        "thinking_token_budget": 100,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -312,15 +338,8 @@ async def test_a_plain_model_is_sent_the_messages_and_a_limit_and_no_more():
 
 async def test_only_the_sampling_that_the_client_set_is_sent():
     sampling = Sampling(temperature=0.0, top_k=20, repetition_penalty=1.1, seed=7)
-    body = await sent(Prompt((ASKED,), 0, 50, sampling))
-    assert {
-        name: body[name] for name in body.keys() - {"model", "messages", "max_tokens", "stream", "stream_options"}
-    } == {
-        "temperature": 0.0,
-        "top_k": 20,
-        "repetition_penalty": 1.1,
-        "seed": 7,
-    }
+    plain, body = await sent(Prompt((ASKED,), 0, 50)), await sent(Prompt((ASKED,), 0, 50, sampling))
+    assert body == plain | {"temperature": 0.0, "top_k": 20, "repetition_penalty": 1.1, "seed": 7}
 
 
 @pytest.mark.parametrize("script", [{"models": listing(R1)}, {"profile": "r1"}])
@@ -349,6 +368,45 @@ async def test_the_plain_profile_is_plain_whatever_the_name():
     body = await sent(models=listing(R1), profile="plain")
     assert body["messages"][0]["role"] == "system"
     assert "temperature" not in body
+
+
+# The budget of thoughts
+
+
+@pytest.mark.parametrize("in_stream", [False, True])
+async def test_a_server_that_takes_no_budget_of_thoughts_is_sent_none_from_then_on(caplog, in_stream):
+    events = [chunk("stop", content="330"), DONE]
+    async with serving(events=events, takes_budget=False, refuses_in_stream=in_stream) as (model, upstream):
+        for _ in range(2):
+            assert joined([event async for event in model.stream(PROMPT)], Text) == "330"
+        assert ["thinking_token_budget" in body for body in upstream.bodies] == [True, False, False]
+        assert upstream.bodies[1]["max_tokens"] == 150
+    assert caplog.text.count("--reasoning-parser") == 1
+
+
+async def test_a_server_that_comes_back_is_sent_a_budget_again():
+    async with serving(events=[chunk("stop", content="330"), DONE], takes_budget=False) as (model, upstream):
+        async for _ in model.stream(PROMPT):
+            pass
+        upstream.takes_budget, upstream.breaks, upstream.events = True, True, []
+        with pytest.raises(ModelFailed):
+            async for _ in model.stream(PROMPT):
+                pass
+        upstream.breaks, upstream.events = False, [chunk("stop", content="330")]
+        async for _ in model.stream(PROMPT):
+            pass
+        assert ["thinking_token_budget" in body for body in upstream.bodies] == [True, False, False, True]
+        # It was also asked anew what it is.
+        assert len([head for head in upstream.heads if head.startswith("GET")]) == 2
+
+
+async def test_thoughts_that_the_server_does_not_count_are_counted_by_their_pieces():
+    thoughts = [chunk(reasoning="Hm,"), chunk(reasoning=" a tower.")]
+    none = {"completion_tokens_details": {"reasoning_tokens": 0}}
+    events = await said([ROLE, *thoughts, chunk("stop", content="330"), usage(11, 22, **none), DONE])
+    assert events[-1].usage == Usage(11, 22, reasoning=2)
+    events = await said([ROLE, *thoughts, chunk("stop", content="330"), usage(11, 1), DONE])
+    assert events[-1].usage == Usage(11, 1, reasoning=1)
 
 
 # Leaving

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.errors import ModelFailed, ModelUnavailable, SearchUnavailable
+from agent.errors import BadRequest, ModelFailed, ModelUnavailable, SearchUnavailable
 from agent.models.echo import EchoModel
-from agent.pipeline import answer, read
-from agent.reason import ModelInfo, Patience
+from agent.pipeline import answer, check, read
+from agent.reason import Finished, ModelInfo, Patience
 from agent.settings import Settings
 from agent.tools import Tools
-from agent.types import Answer, Message, Progress, Question, Text, Thinking
+from agent.types import Answer, Message, Progress, Question, Text, Thinking, Usage
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable, EngineError
 from retrieval.extract import Extractor
@@ -358,6 +358,66 @@ async def test_reading_alone_takes_the_clients_queries_and_lengths(web, equipped
     assert reading.timings.total >= max(reading.timings.search, reading.timings.rank)
     assert {type(event) for event in events} == {Progress}
     assert tools.model.prompts == []
+
+
+class Speechless(EchoModel):
+    """Thinks until its tokens are spent."""
+
+    async def stream(self, prompt):
+        yield Thinking("Hm, hm.")
+        yield Text("\n\n")
+        yield Finished(Usage(1, 9, 9), "length")
+
+
+@pytest.mark.parametrize(
+    ("asked", "plain"),
+    [(ASKED, "The model thought about this but wrote no answer."), ("Какой длины пирс?", "ответа не написала")],
+)
+@pytest.mark.parametrize("search", [True, False])
+async def test_a_model_that_writes_no_answer_is_told_of(web, equipped, asked, plain, search):
+    async with equipped(Engine(piers(web, 2)), model=Speechless()) as tools:
+        events = await run(tools, Question((Message("user", asked),), search=search))
+    done = events[-1]
+    assert plain in done.text
+    assert said(events) == done.text
+    assert (done.finish_reason, done.reasoning, done.cited) == ("length", "Hm, hm.", ())
+
+
+@pytest.mark.parametrize("limits", [{"max_total_tokens": 9}, {"stop": ("x",)}])
+async def test_no_words_are_added_beyond_a_clients_own_limit(web, equipped, limits):
+    async with equipped(Engine(piers(web, 2)), model=Speechless()) as tools:
+        events = await run(tools, Question((Message("user", ASKED),), **limits))
+    assert (events[-1].text, said(events), events[-1].finish_reason) == ("", "", "length")
+
+
+async def test_blank_lines_before_the_answer_are_left_out(web, equipped):
+    class Spaced(EchoModel):
+        async def stream(self, prompt):
+            for piece in ("\n", "\n  330", " m.", "\n\nTall."):
+                yield Text(piece)
+            yield Finished(Usage(), "stop")
+
+    async with equipped(model=Spaced()) as tools:
+        events = await run(tools, Question((Message("user", ASKED),), search=False))
+    assert events[-1].text == said(events) == "330 m.\n\nTall."
+
+
+async def test_a_conversation_without_room_for_sources_is_refused_before_any_work(web, equipped):
+    engine = Engine(piers(web, 2))
+    long = Question((Message("user", "How long is the pier? " * 3_000),))
+    async with equipped(engine, model=Watched(ModelInfo("m", 16_384))) as tools:
+        for refuse in (check(long, tools), run(tools, long)):
+            with pytest.raises(BadRequest, match="no room for sources") as caught:
+                await refuse
+            assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
+        await check(Question(long.messages, search=False), tools)
+    assert engine.asked == []
+
+
+async def test_only_the_turns_that_the_model_is_sent_take_room(web, equipped):
+    turns = [Message("user", "x" * 9_000), Message("assistant", "y" * 9_000)] * 20
+    async with equipped(model=Watched(ModelInfo("m", 16_384))) as tools:
+        await check(Question((*turns, Message("user", ASKED))), tools)
 
 
 class Unimpressed(HashingEmbedder):

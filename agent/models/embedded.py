@@ -339,16 +339,14 @@ class EmbeddedModel:
                         yield Thinking(opening + thinking.text)
                         opening = ""
             text += thought.rstrip() + shape.after
-        answer, begun = Piece(""), False
+        answer = Piece("")
         marks = marks_allowed(shape.opening + thought, shape.sources)
         guard = {"grammar": answer_grammar(marks)} if marks else LOOP_GUARD
         body = completion_body(text, budget.answer, prompt.sampling, **guard)
         async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
-                visible = answer.text if begun else answer.text.lstrip()
-                begun = begun or bool(visible)
-                if visible:
-                    yield Text(visible)
+                if answer.text:
+                    yield Text(answer.text)
         yield _finished(thinking, answer)
 
     async def _complete(self, child: _Child, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:

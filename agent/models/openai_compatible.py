@@ -5,10 +5,12 @@ connection, at which vLLM aborts the request and frees the GPU.
 """
 
 import json
+import logging
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import asdict
+from contextlib import aclosing
+from dataclasses import asdict, replace
 from typing import Any
 
 import httpx2
@@ -19,6 +21,8 @@ from agent.reason import Finished, ModelEvent, ModelInfo, Prompt
 from agent.thinking import ThinkingSplitter
 from agent.types import Message, Text, Thinking, Usage
 
+log = logging.getLogger(__name__)
+
 CONTEXT_TOKENS = 32_768
 INFO_SECONDS = 10.0
 R1_NAME = re.compile(r"deepseek.?r|(?<![a-z0-9])r1(?![a-z0-9])", re.IGNORECASE)
@@ -26,6 +30,8 @@ R1_NAME = re.compile(r"deepseek.?r|(?<![a-z0-9])r1(?![a-z0-9])", re.IGNORECASE)
 R1_SAMPLING = {"temperature": 0.6, "top_p": 0.95}
 # As vLLM and OpenAI say it, and as llama.cpp does.
 OVERFLOW = re.compile(r"maximum context length is (\d+)|\"n_ctx\":\s*(\d+)")
+# vLLM's own: ends the thought when its tokens are spent, so that the answer keeps its share of max_tokens.
+THINKING_BUDGET = "thinking_token_budget"
 
 
 class _Delta(BaseModel):
@@ -82,10 +88,11 @@ class OpenAICompatibleModel:
         self._profile = profile
         self._info: ModelInfo | None = None
         self._info_until = 0.0
+        self._takes_budget = True
 
     async def info(self) -> ModelInfo:
         """Ask the server for its models; the answer is kept for some seconds. Raises ModelUnavailable."""
-        if self._info is None or time.monotonic() > self._info_until:
+        if self._info is None or time.monotonic() >= self._info_until:
             self._info = await self._ask_info()
             self._info_until = time.monotonic() + INFO_SECONDS
         return self._info
@@ -94,28 +101,57 @@ class OpenAICompatibleModel:
         """Run the model. Raises ModelUnavailable, ModelFailed, ModelTimeout, or BadRequest (prompt too long)."""
         info = await self.info()
         body = self._body(info, prompt)
+        try:
+            async with aclosing(self._streamed(body)) as events:
+                async for event in events:
+                    yield event
+        except _BudgetRefused:
+            self._give_up_budget()
+            del body[THINKING_BUDGET]
+        else:
+            return
+        async with aclosing(self._streamed(body)) as events:
+            async for event in events:
+                yield event
+
+    async def _streamed(self, body: dict[str, Any]) -> AsyncGenerator[ModelEvent, None]:
         splitter = ThinkingSplitter()
-        finish, usage = None, Usage()
+        finish, usage, thoughts = None, Usage(), 0
         try:
             async with self._client.stream("POST", "chat/completions", json=body) as reply:
-                await _check(reply)
+                if reply.status_code != 200:
+                    raise _refusal(reply.status_code, (await reply.aread()).decode("utf-8", "replace"))
                 async for chunk in _chunks(reply):
                     usage = _usage(chunk.usage) if chunk.usage else usage
                     for choice in chunk.choices:
                         finish = choice.finish_reason or finish
                         for event in _events(choice.delta, splitter):
+                            thoughts += isinstance(event, Thinking)
                             yield event
-        except httpx2.TimeoutException as error:
-            raise ModelTimeout("The model was silent for too long and was given up.") from error
-        except httpx2.ConnectError as error:
-            raise ModelUnavailable("The model cannot be reached.") from error
         except httpx2.HTTPError as error:
-            raise ModelFailed("The connection to the model broke off in mid-answer.") from error
+            raise self._broken(error) from error
         for event in splitter.flush():
             yield event
         if finish is None:
             raise ModelFailed("The model's stream ended before its answer did.")
-        yield Finished(usage, "length" if finish == "length" else "stop")
+        yield Finished(_with_thoughts(usage, thoughts), "length" if finish == "length" else "stop")
+
+    def _give_up_budget(self) -> None:
+        self._takes_budget = False
+        log.warning(
+            "The model's server takes no %s, so thoughts may use up the tokens of the answer. "
+            "vLLM takes one from 0.32 on when it is started with --reasoning-parser.",
+            THINKING_BUDGET,
+        )
+
+    def _broken(self, error: httpx2.HTTPError) -> ModelTimeout | ModelUnavailable | ModelFailed:
+        """Translate a broken connection. What listens there next may be another server: ask it anew."""
+        self._info_until, self._takes_budget = 0.0, True
+        if isinstance(error, httpx2.TimeoutException):
+            return ModelTimeout("The model was silent for too long and was given up.")
+        if isinstance(error, httpx2.ConnectError):
+            return ModelUnavailable("The model cannot be reached.")
+        return ModelFailed("The connection to the model broke off in mid-answer.")
 
     async def _ask_info(self) -> ModelInfo:
         try:
@@ -145,6 +181,7 @@ class OpenAICompatibleModel:
             "model": info.id,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "max_tokens": prompt.thinking_tokens + prompt.answer_tokens,
+            **({THINKING_BUDGET: prompt.thinking_tokens} if self._takes_budget else {}),
             "stream": True,
             "stream_options": {"include_usage": True},
             **(R1_SAMPLING if r1 else {}),
@@ -163,20 +200,24 @@ def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(rest)
 
 
-async def _check(reply: httpx2.Response) -> None:
-    if reply.status_code == 200:
-        return
-    text = (await reply.aread()).decode("utf-8", "replace")
+class _BudgetRefused(ModelFailed):
+    """The server refuses the budget of thoughts."""
+
+
+def _refusal(status: int, text: str) -> BadRequest | ModelUnavailable | ModelFailed:
+    """Translate a refusal; vLLM sends some as a status and some as the first event of a stream."""
     overflow = OVERFLOW.search(text)
-    if reply.status_code == 400 and overflow:
-        raise BadRequest(
+    if status in (400, 422) and THINKING_BUDGET in text:
+        return _BudgetRefused(f"The model's server takes no {THINKING_BUDGET}.")
+    if status == 400 and overflow:
+        return BadRequest(
             f"The conversation is too long for the model, which holds {overflow[1] or overflow[2]} tokens: shorten it.",
             "messages",
             "context_length_exceeded",
         )
-    if reply.status_code in (429, 503):
-        raise ModelUnavailable("The model's server is busy or not ready.")
-    raise ModelFailed(f"The model's server refused the request with status {reply.status_code}.")
+    if status in (429, 503):
+        return ModelUnavailable("The model's server is busy or not ready.")
+    return ModelFailed(f"The model's server refused the request with status {status}.")
 
 
 async def _chunks(reply: httpx2.Response) -> AsyncIterator[_Chunk]:
@@ -189,8 +230,15 @@ async def _chunks(reply: httpx2.Response) -> AsyncIterator[_Chunk]:
         except ValueError as error:
             raise ModelFailed("The model's server sent something that is not its API's format.") from error
         if chunk.error is not None:
-            raise ModelFailed("The model broke off in mid-answer.")
+            raise _error(chunk.error)
         yield chunk
+
+
+def _error(error: Any) -> BadRequest | ModelUnavailable | ModelFailed:  # noqa: ANN401  (whatever a server calls one)
+    status = error.get("code") if isinstance(error, dict) else None
+    if isinstance(status, int) and 400 <= status < 500:
+        return _refusal(status, json.dumps(error))
+    return ModelFailed("The model broke off in mid-answer.")
 
 
 def _events(delta: _Delta, splitter: ThinkingSplitter) -> list[Thinking | Text]:
@@ -203,3 +251,8 @@ def _usage(usage: _Usage) -> Usage:
     reasoning = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else None
     cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
     return Usage(usage.prompt_tokens, usage.completion_tokens, reasoning or 0, cached or 0)
+
+
+def _with_thoughts(usage: Usage, pieces: int) -> Usage:
+    """Count thoughts by their pieces, of about a token each, where the server did not count them or said none."""
+    return usage if usage.reasoning else replace(usage, reasoning=min(pieces, usage.completion))

@@ -1,5 +1,6 @@
 """DuckDuckGo and other public engines through the `ddgs` package, which needs no key."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ REGIONS = {
 }  # fmt: skip
 TIME_LIMITS = {"hour": "d", "day": "d", "week": "w", "month": "m", "year": "y"}
 RESULTS_PER_PAGE = 20
+ADDRESS_QUERY = re.compile(r"\?[^\s)]*")
 
 
 class TextSearch(Protocol):
@@ -56,7 +58,9 @@ class DdgsEngine:
             # The package raises the same class for "nothing found" and for a failure; only the text tells.
             if "No results found" in str(error):
                 return []
-            raise EngineError(f"{type(error).__name__}: {str(error)[:200]}") from error
+            # Addresses in it carry the query, which stays out of logs.
+            reason = ADDRESS_QUERY.sub("", str(error))[:200]
+            raise EngineError(f"{type(error).__name__}: {reason}") from error
 
 
 def _words(query: Query) -> str:

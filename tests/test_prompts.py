@@ -1,0 +1,51 @@
+from agent import prompts
+from agent.types import Context, Message
+
+CONTEXT = Context("[webpage 1 begin]\nPier\nIt is 503 m long.\n[webpage 1 end]", ())
+SYSTEM = Message("system", "Answer like a sailor. " * 200)
+
+
+def turns(count: int) -> list[Message]:
+    return [Message("user" if place % 2 == 0 else "assistant", f"turn {place} " * 300) for place in range(count)]
+
+
+def asked(history: list[Message], language: str = "en") -> tuple[Message, ...]:
+    return prompts.answer(CONTEXT, history, "How long is it?", language, "2026-11-23")
+
+
+def test_sources_come_first_and_the_question_last():
+    (message,) = asked([])
+    assert message.role == "user"
+    assert message.content.index(CONTEXT.text) < message.content.index("Today is 2026-11-23")
+    assert message.content.endswith("Question: How long is it?")
+
+
+def test_the_language_of_the_answer_is_named():
+    assert "Write in Russian." in asked([], "ru")[0].content
+    assert "Write in the language of the question." in asked([], "sw")[0].content
+    assert "Вопрос: Какой длины?" in prompts.small(CONTEXT, "Какой длины?", "ru")[0].content
+    assert "in German" in prompts.small(CONTEXT, "Wie lang?", "de")[0].content
+
+
+def test_the_clients_instructions_stay_whole_however_long_the_conversation():
+    messages = asked([SYSTEM, *turns(20)])
+    assert messages[0] == SYSTEM
+    assert [message.role for message in messages].count("system") == 1
+
+
+def test_the_last_turns_are_sent_cut_and_begin_with_the_user():
+    for count in range(20):
+        sent = asked(turns(count))[:-1]
+        assert len(sent) <= prompts.HISTORY_TURNS
+        assert [message.role for message in sent[:1]] in ([], ["user"])
+        assert all(len(message.content) <= prompts.HISTORY_CHARS for message in sent)
+        assert [turn.content for turn in sent[-1:]] == [
+            turn.content[: prompts.HISTORY_CHARS] for turn in turns(count)[-1:]
+        ]
+
+
+def test_a_follow_up_is_shown_with_the_turns_before_it():
+    text = prompts.standalone([Message("user", "How long is it?"), Message("user", "And how wide?")], "ru")
+    assert "user: How long is it?" in text
+    assert "Last question: And how wide?" in text
+    assert "in Russian" in text
