@@ -43,11 +43,11 @@ def small(context: Context, question: str, language: str) -> tuple[Message, ...]
     if language == "ru":
         asked = f"""Вопрос: {question}
 
-Сначала скажи одним предложением, какая страница отвечает на вопрос и что на ней сказано. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]. Если ни одна страница не отвечает на вопрос, так и скажи."""
+Сначала приведи предложение со страниц выше, которое отвечает на вопрос. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]. Если ни одна страница не отвечает на вопрос, так и скажи."""
     else:
         asked = f"""Question: {question}
 
-First say in one sentence which webpage answers the question and what it says. Then answer the question in a full sentence, in {LANGUAGES.get(language, "the language of the question")}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
+First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {LANGUAGES.get(language, "the language of the question")}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
     return (Message("user", f"{context.text}\n\n{asked}"),)
 
 

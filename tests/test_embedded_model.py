@@ -20,18 +20,15 @@ from agent.models.embedded import (
     Budget,
     EmbeddedModel,
     Piece,
-    Shape,
-    answer_grammar,
     completion_body,
-    marks_allowed,
     parse_line,
     pause_after,
     plain_messages,
     refusal,
-    shape_of,
     split_budget,
 )
 from agent.models.llama_child import ChildSettings
+from agent.models.shape import Shape, answer_grammar, marks_allowed, shape_of
 from agent.reason import Finished, Prompt
 from agent.types import Message, Sampling, Text, Thinking
 from retrieval.weights import ensure
@@ -93,29 +90,36 @@ def test_a_prompt_without_webpages_is_left_free():
     assert shape_of((Message("user", "[1] is a mark"),)) == Shape()
 
 
-@pytest.mark.parametrize(("question", "opening"), [("How long is it?", "Webpage"), ("Какой он длины?", "Страница")])
+@pytest.mark.parametrize(
+    ("question", "opening"), [("How long is it?", "The webpages"), ("Какой он длины?", "На этих страницах")]
+)
 def test_the_thought_begins_in_the_language_of_the_question(question, opening):
     text = SOURCES + "Text that is long enough to stand between. " * 6 + question
     assert shape_of((Message("user", text),)).opening == opening
 
 
 def test_the_grammar_knows_the_numbers_of_the_webpages():
-    assert shape_of((Message("user", SOURCES),)).sources == 2
+    assert shape_of((Message("user", SOURCES),)).sources == {
+        1: "The Pier\nThe pier is 80 m long.",
+        2: "Tea\nTea is hot.",
+    }
     assert 'mark ::= "[" ("1" | "12") "]"' in answer_grammar((1, 12))
 
 
 @pytest.mark.parametrize(
     ("thought", "marks"),
     [
-        ("Webpage 2 says that f(3) is kept.", (2,)),
-        ("Webpages and [1], also webpage 3.", (1, 3)),
-        ("Страница 3 отвечает, а на странице 1 этого нет.", (1, 3)),
-        ("Webpage 9 says so.", (1, 2, 3)),
-        ("None of them.", (1, 2, 3)),
+        ("The webpages say that f(3) is kept by lru_cache.", (2,)),
+        ("На этих страницах сказано о декораторе lru_cache.", (2,)),
+        ("The webpages say on page 2 that a pier is 80 m long.", (1,)),
+        ("The pier is 80 m long, and lru_cache keeps f(3).", (1, 2)),
+        ("Всё это неизвестно!", (1, 2, 3)),
+        ("", (1, 2, 3)),
     ],
 )
-def test_what_was_thought_of_may_be_cited(thought, marks):
-    assert marks_allowed(thought, 3) == marks
+def test_cited_may_be_what_the_thought_rests_on(thought, marks):
+    pages = {1: "The pier is 80 m long.", 2: "The lru_cache keeps f(3) for later.", 3: "Tea is hot."}
+    assert marks_allowed(thought, pages) == marks
 
 
 def test_the_answer_is_served_before_the_thought():
@@ -309,7 +313,7 @@ async def test_the_marks_of_a_cited_answer_are_numbers_of_webpages(weights):
         events = await collect(model, prompt(SOURCES + "How long is the pier? Name the webpage, like [1].", 30, 60))
     answer = "".join(event.text for event in events if isinstance(event, Text))
     thought = "".join(event.text for event in events if isinstance(event, Thinking))
-    assert thought.startswith("Webpage")
+    assert thought.startswith("The webpages")
     assert "\n" not in thought
     assert {"[1]", "[2]"} >= set(re.findall(r"\[.*?\]", answer))
 

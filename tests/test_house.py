@@ -97,7 +97,7 @@ def subclasses(kind):
 
 def test_every_error_has_its_status_in_the_tree():
     tree = errors.__doc__ or ""
-    for kind in subclasses(errors.AgentError):
+    for kind in (kind for kind in subclasses(errors.AgentError) if not kind.__name__.startswith("_")):
         assert kind.__name__ in tree
         line = next(line for line in tree.splitlines() if kind.__name__ in line)
         assert str(kind.status) in line

@@ -10,12 +10,11 @@ import json
 import logging
 import math
 import os
-import re
 import secrets
 import ssl
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from anyio.streams.text import TextReceiveStream
 
 from agent.errors import AgentError, BadRequest, ModelFailed, ModelTimeout, ModelUnavailable
 from agent.models.llama_child import ChildSettings
+from agent.models.shape import answer_grammar, marks_allowed, shape_of
 from agent.reason import Finished, ModelEvent, ModelInfo, Patience, Prompt
 from agent.types import FinishReason, Message, Sampling, Text, Thinking, Usage
 from retrieval.weights import Weights
@@ -71,13 +71,6 @@ CLOSING_TOKENS: Final = 16
 """Room for the tags around the thought."""
 
 LOG_LINES: Final = 20
-NAMED: Final = re.compile(r"(?:webpage|страниц[аеуы]?|\[)\s*(\d{1,3})", re.IGNORECASE)
-WEBPAGE: Final = re.compile(r"\[webpage (\d+) begin\]")
-NOT_FIRST: Final = ("Web", "Страни")
-CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
-LANGUAGE_CHARS: Final = 200
-"""The question stands at the end of the prompt; this much of it tells the language."""
-
 DEFAULTS: Final[Mapping[str, Any]] = {"temperature": 0.2, "top_p": 0.9}
 """Cool, because a small model wanders."""
 
@@ -126,65 +119,6 @@ def available_threads() -> int:
 def plain_messages(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     """Give the messages in llama.cpp's shape, with the tokens of the chat template taken apart: text forges no turn."""
     return [{"role": message.role, "content": message.content.replace("<|", "< |")} for message in messages]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What keeps a small model on its way. `before` and `opening` begin the thought, `opening` is part of it."""
-
-    before: str = "<think>\n"
-    opening: str = ""
-    stop: tuple[str, ...] = ("</think>",)
-    after: str = "\n</think>\n\n"
-    sources: int = 0
-
-
-def shape_of(messages: tuple[Message, ...]) -> Shape:
-    """Shape the answer where the last message holds numbered webpages; leave it free elsewhere.
-
-    There the thought is the first line of a plain reply: behind think tags, which it never learned, this model goes on
-    thinking. One line, because after it the model copies out the sources.
-    """
-    text = messages[-1].content
-    sources = max((int(number) for number in WEBPAGE.findall(text)), default=0)
-    if sources == 0:
-        return Shape()
-    russian = CYRILLIC.search(text[-LANGUAGE_CHARS:]) is not None
-    opening, answer = ("Страница", "Ответ") if russian else ("Webpage", "Answer")
-    return Shape("", opening, ("\n",), f"\n\n{answer}:", sources)
-
-
-def marks_allowed(thought: str, sources: int) -> tuple[int, ...]:
-    """Return the webpages that a thought names, or all where it names none: cited is what was thought of."""
-    named = {int(number) for number in NAMED.findall(thought)}
-    return tuple(number for number in range(1, sources + 1) if number in named) or tuple(range(1, sources + 1))
-
-
-def answer_grammar(marks: Iterable[int]) -> str:
-    """Write the GBNF of an answer: sentences that end with some of the marks, or a refusal without any.
-
-    One full stop inside a sentence is let through, because it may end an abbreviation. No colon near the beginning,
-    because what the model begins with "Answer:" it ends with a bare mark; and no "Webpage" as the first word, because
-    then it goes on about the next page instead of answering.
-    """
-    numbers = " | ".join(f'"{number}"' for number in marks)
-    return rf"""root ::= " "? answer
-answer ::= none clause (stop " " clause)? stop? | sentence (" " sentence)? (" " sentence)?
-none ::= "The webpages do not" | "None of the webpages" | "На страницах нет" | "Ни одна страница не" | "Страницы не"
-sentence ::= head clause (stop " " clause)? stop? " "? mark mark? "."?
-head ::= ({_beginnings()}) [^\[\]\n\r\t*#:!?]{{20,23}}
-clause ::= char+
-char ::= [^\[\].!?\n\r\t*#] | [.!?] [^ \[\]\n\r\t]
-stop ::= [.!?]
-mark ::= "[" ({numbers}) "]"
-"""
-
-
-def _beginnings() -> str:
-    """Write what an answer may begin with: anything that leaves the unwanted first words at some letter."""
-    wanted = {"": "".join(word[0] for word in NOT_FIRST)}
-    wanted |= {word[:end]: word[end] for word in NOT_FIRST for end in range(1, len(word))}
-    return " | ".join(rf'"{start}" [^{letters}\[\]\n\r\t*#.!?: ]' for start, letters in wanted.items())
 
 
 def completion_body(text: str, tokens: int, sampling: Sampling, **fields: object) -> dict[str, Any]:
@@ -340,8 +274,9 @@ class EmbeddedModel:
                         opening = ""
             text += thought.rstrip() + shape.after
         answer = Piece("")
-        marks = marks_allowed(shape.opening + thought, shape.sources)
-        guard = {"grammar": answer_grammar(marks)} if marks else LOOP_GUARD
+        guard = LOOP_GUARD
+        if shape.sources:
+            guard = {"grammar": answer_grammar(marks_allowed(shape.opening + thought, shape.sources))}
         body = completion_body(text, budget.answer, prompt.sampling, **guard)
         async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
