@@ -736,7 +736,7 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.command == "models":
         _say(describe_model(settings))
         return 0
-    _log_to_stderr()
+    _log_to_stderr(settings.log_level.upper())
     # A stop while weights are still loading unwinds what is open, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if chosen.command == "doctor":
@@ -750,11 +750,11 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.addFilter(_add_request_id)
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", handlers=[handler]
+        level=level, format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", handlers=[handler]
     )
     # One line a request is ours; libraries would add theirs, with the addresses asked.
     for noisy in ("httpx2", "httpcore2", "uvicorn.error", "bm25s", "faiss.loader"):

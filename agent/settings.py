@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     max_concurrent: int = Field(default=4, description="how many questions are worked on at once", ge=1)
     max_queue: int = Field(default=16, description="how many questions may wait; beyond that clients get 429", ge=0)
     log_queries: bool = Field(default=False, description="whether questions appear in the log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="what the log tells: debug, info (a line for each request), warning or error"
+    )
     citation_style: CitationStyle = Field(
         default="link", description="marks in answers: link ([[1]](url)) or numeric ([1])"
     )

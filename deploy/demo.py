@@ -27,10 +27,11 @@ LISTENS = re.compile(r"listens on (http://\S+)")
 def server() -> Iterator[str]:
     """Run a server on a free port; yield its address; stop it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WELLREAD_")}
+    quiet = {"WELLREAD_SEARCH": "sample", "WELLREAD_LOG_LEVEL": "warning"}
     kept = {name: os.environ[name] for name in ("WELLREAD_MODELS_DIR", "WELLREAD_EMBEDDED_MODEL") if name in os.environ}
     command = [str(Path(sys.executable).with_name("wellread")), "serve", "--port", "0"]
     process = subprocess.Popen(  # noqa: S603  (our own command)
-        command, env=environment | kept | {"WELLREAD_SEARCH": "sample"}, stdout=subprocess.PIPE, text=True
+        command, env=environment | kept | quiet, stdout=subprocess.PIPE, text=True
     )
     try:
         yield _address(process)
