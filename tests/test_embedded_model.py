@@ -91,7 +91,7 @@ def test_a_prompt_without_webpages_is_left_free():
 
 
 @pytest.mark.parametrize(
-    ("question", "opening"), [("How long is it?", "The webpages"), ("Какой он длины?", "На этих страницах")]
+    ("question", "opening"), [("How long is it?", "The webpages"), ("Какой он длины?", "На страницах сказано, что")]
 )
 def test_the_thought_begins_in_the_language_of_the_question(question, opening):
     text = SOURCES + "Text that is long enough to stand between. " * 6 + question
@@ -114,12 +114,22 @@ def test_the_grammar_knows_the_numbers_of_the_webpages():
         ("The webpages say on page 2 that a pier is 80 m long.", (1,)),
         ("The pier is 80 m long, and lru_cache keeps f(3).", (1, 2)),
         ("Всё это неизвестно!", (1, 2, 3)),
+        ("The webpages say that the pier opened in 1916.", ()),
         ("", (1, 2, 3)),
     ],
 )
 def test_cited_may_be_what_the_thought_rests_on(thought, marks):
     pages = {1: "The pier is 80 m long.", 2: "The lru_cache keeps f(3) for later.", 3: "Tea is hot."}
-    assert marks_allowed(thought, pages) == marks
+    assert marks_allowed(thought, Shape(sources=pages, told=frozenset({"80"}))) == marks
+
+
+def test_after_a_thought_that_was_made_up_only_a_refusal_is_left():
+    assert "sentence" in answer_grammar((1,)).split("none ::=")[0]
+    assert "sentence" not in answer_grammar(()).split("none ::=")[0]
+
+
+def test_the_numbers_of_the_question_and_the_pages_are_told():
+    assert shape_of((Message("user", SOURCES + "And in 1916?"),)).told == {"80", "1916"}
 
 
 def test_the_answer_is_served_before_the_thought():

@@ -276,7 +276,7 @@ class EmbeddedModel:
         answer = Piece("")
         guard = LOOP_GUARD
         if shape.sources:
-            guard = {"grammar": answer_grammar(marks_allowed(shape.opening + thought, shape.sources))}
+            guard = {"grammar": answer_grammar(marks_allowed(shape.opening + thought, shape))}
         body = completion_body(text, budget.answer, prompt.sampling, **guard)
         async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
