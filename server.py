@@ -757,7 +757,7 @@ def _log_to_stderr(level: str) -> None:
         level=level, format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", handlers=[handler]
     )
     # One line a request is ours; libraries would add theirs, with the addresses asked.
-    for noisy in ("httpx2", "httpcore2", "uvicorn.error", "bm25s", "faiss.loader"):
+    for noisy in ("httpx2", "httpcore2", "uvicorn.error", "bm25s", "ddgs", "faiss.loader"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
