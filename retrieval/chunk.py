@@ -15,7 +15,8 @@ Span = tuple[int, int]
 def chunk(document: Document, limits: ChunkLimits) -> tuple[Passage, ...]:
     """Cut a document into passages of about `target_chars`, none above `max_chars`, that cover its text."""
     spans = [span for paragraph in _paragraphs(document.text) for span in _pieces(document.text, paragraph, limits)]
-    return tuple(Passage(document, *_trimmed(document.text, span)) for span in _joined(spans, limits))
+    trimmed = (_trimmed(document.text, span) for span in _joined(spans, limits))
+    return tuple(Passage(document, start, end) for start, end in trimmed if end > start)
 
 
 def _paragraphs(text: str) -> list[Span]:

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retrieval.chunk import chunk
@@ -27,6 +27,7 @@ def test_passages_cover_the_text_in_order_without_overlap(text):
 
 
 @given(TEXTS)
+@example("Word " * 10 + "\n")  # what follows the last full slice is white space alone
 def test_no_passage_is_empty_or_too_long(text):
     for passage in passages(text):
         assert 0 < len(passage.text) <= LIMITS.max_chars
