@@ -20,7 +20,7 @@ PARTIAL = re.compile(
     re.IGNORECASE,
 )
 MAX_HELD_CHARS = 2_200
-TOKEN = re.compile(r"`+|[\[【]|\n\n")
+TOKEN = re.compile(r"`+|[\[【]|\n\n?")
 SNIPPET_CHARS = 300
 
 
@@ -67,9 +67,9 @@ class CitationReader:
     def _undecided(self, text: str, token: re.Match[str]) -> bool:
         """Tell whether more text could change the meaning of a token."""
         rest = text[token.start() :]
-        if token[0][0] == "`":
+        if token[0][0] == "`" or (token[0] == "\n" and self._fence):
             return token.end() == len(text)
-        if token[0] == "\n\n" or self._fence:
+        if token[0][0] == "\n" or self._fence:
             return False
         return len(rest) <= MAX_HELD_CHARS and PARTIAL.fullmatch(rest) is not None
 

@@ -2,7 +2,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.cite import CitationReader
@@ -91,6 +91,7 @@ PIECES = st.lists(
 
 
 @given(PIECES, st.lists(st.integers(0, 80), max_size=6))
+@example("an open ` tick\n\n[[5]]", [15])  # the cut is inside the blank line that closes the code span
 def test_cutting_the_stream_anywhere_changes_nothing(text, cuts):
     whole, reader = read(text, "link")
     cut, other = read(text, "link", cuts)
