@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
+
+# A busy machine fails no test. What else Hypothesis sets stays: with CI set it draws the same examples each time.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ def test_every_codec_in_the_list_exists():
 LABELS = st.none() | st.sampled_from([*CODECS, *HOSTILE[:-1]]) | st.text(max_size=50)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=300), LABELS, st.sampled_from([b"", b"<meta charset=", *(mark for mark, _ in MARKS)]))
 def test_no_bytes_and_no_label_raise(body, label, head):
     assert isinstance(decode(head + body, label), str | None)

@@ -166,7 +166,7 @@ SCRIPTS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(scripts=st.lists(SCRIPTS, max_size=12), wanted=st.integers(1, 5))
 def test_every_page_asked_has_one_outcome(scripts, wanted):
     limits = FetchLimits(wanted=wanted, total_seconds=0.03, hedge_seconds=0.003)
