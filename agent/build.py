@@ -20,7 +20,7 @@ from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
-from retrieval.limits import ExtractLimits, FetchLimits, SearchLimits
+from retrieval.limits import ExtractLimits, FetchLimits, RobotsLimits, SearchLimits
 from retrieval.rank import Embedder
 from retrieval.search import SearchEngine
 
@@ -39,7 +39,8 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         embedder = await anyio.to_thread.run_sync(_embedder, settings)
         model = await _model(settings, stack)
         extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
-        fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits()))
+        robots = RobotsLimits() if settings.robots == "respect" else None
+        fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
         yield Tools(settings, model, engines, fetcher, extractor, embedder)
 
 

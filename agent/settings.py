@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         default=(),
         description="comma-separated CIDR or CIDR:port to fetch from besides public addresses",
     )
+    robots: Literal["respect", "ignore"] = Field(
+        default="respect", description="whether pages that a site's robots.txt forbids are left out: respect or ignore"
+    )
     max_concurrent: int = Field(default=4, description="how many questions are worked on at once", ge=1)
     max_queue: int = Field(default=16, description="how many questions may wait; beyond that clients get 429", ge=0)
     log_queries: bool = Field(default=False, description="whether questions appear in the log")

@@ -1,11 +1,12 @@
 """Fetches pages: guarded, bounded in bytes, redirects and time; a failure is a `Skipped` value, never an exception.
 
+Before each request, redirects included, the site's robots.txt is asked, and a site that asked us to wait is left alone.
 No cookies, no proxies from the environment, nothing that a page names is followed but its own redirects.
 """
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -17,11 +18,13 @@ import httpcore2
 import httpx2
 
 from retrieval import urls
+from retrieval.backoff import Backoff, clock_time
 from retrieval.guard import BlockedAddress, Guard, GuardedBackend
-from retrieval.limits import FetchLimits
+from retrieval.limits import BackoffLimits, FetchLimits, RobotsLimits
+from retrieval.robots import ROBOT, Robots, RobotsReply
 from retrieval.types import Hit, Page, Skipped, SkipReason
 
-USER_AGENT = "Wellread/0.1 (self-hosted reader; one fetch per question)"
+USER_AGENT = f"{ROBOT}/0.1 (self-hosted reader; one fetch per question)"
 HEADERS = {
     "User-Agent": USER_AGENT,
     "Accept": "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.1",
@@ -51,10 +54,20 @@ class _Refused(Exception):
 
 
 class Fetcher:
-    """Fetches single pages over one guarded connection pool. Use as an async context manager."""
+    """Fetches single pages over one guarded connection pool. Use as an async context manager.
 
-    def __init__(self, guard: Guard, limits: FetchLimits) -> None:
-        self._guard, self._limits = guard, limits
+    `robots` None fetches without asking robots.txt.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        limits: FetchLimits,
+        robots: RobotsLimits | None = RobotsLimits(),  # noqa: B008  (frozen)
+    ) -> None:
+        self._guard, self._limits, self._robots_limits = guard, limits, robots
+        self._robots = Robots(self._robots_txt, robots) if robots else None
+        self._backoff = Backoff(BackoffLimits(), time.time)
         self._all = anyio.Semaphore(limits.at_once)
         self._hosts: dict[str, anyio.Semaphore] = {}
 
@@ -111,20 +124,57 @@ class Fetcher:
     async def _follow(self, hit: Hit, start: float) -> Page:
         url = self._checked(hit.url)
         for _ in range(self._limits.redirects + 1):
-            request = httpx2.Request("GET", url, headers=HEADERS)
-            core = httpcore2.Request("GET", _core_url(request.url), headers=request.headers.raw)
-            reply = await self._pool.handle_async_request(core)
-            try:
-                headers = httpx2.Headers(reply.headers)
+            await self._ask_robots(url)
+            async with self._asked(url) as (reply, headers):
                 if reply.status not in REDIRECTS:
                     body = await self._body(reply, headers)
                     ms = round((time.monotonic() - start) * 1000)
                     kind, charset = content_type(headers)
                     return Page(hit, url, kind, charset, body, ms)
                 url = self._checked(urljoin(url, _location(headers)))
-            finally:
-                await reply.aclose()
         raise _Refused(SkipReason.NETWORK_ERROR, f"more than {self._limits.redirects} redirects")
+
+    @asynccontextmanager
+    async def _asked(self, url: str) -> AsyncIterator[tuple[httpcore2.Response, httpx2.Headers]]:
+        """Send one request, unless the site asked us to wait, and note whether it asks that now."""
+        origin = urls.origin(url)
+        if (until := self._backoff.until(origin)) is not None:
+            raise _Refused(SkipReason.RATE_LIMITED, f"the site asked to wait until {clock_time(until)}")
+        request = httpx2.Request("GET", url, headers=HEADERS)
+        core = httpcore2.Request("GET", _core_url(request.url), headers=request.headers.raw)
+        reply = await self._pool.handle_async_request(core)
+        try:
+            headers = httpx2.Headers(reply.headers)
+            self._backoff.note(origin, reply.status, headers.get("retry-after"))
+            yield reply, headers
+        finally:
+            await reply.aclose()
+
+    async def _ask_robots(self, url: str) -> None:
+        if self._robots and (refusal := await self._robots.refusal(url)):
+            raise _Refused(refusal.reason, refusal.detail)
+
+    async def _robots_txt(self, url: str) -> RobotsReply:
+        """Fetch a robots.txt, redirects included; more redirects than we follow count as none (RFC 9309, 2.3.1.2)."""
+        for _ in range(self._limits.redirects + 1):
+            async with self._asked(url) as (reply, headers):
+                if reply.status not in REDIRECTS:
+                    return RobotsReply(reply.status, await self._beginning(reply, headers))
+                url = self._checked(urljoin(url, _location(headers)))
+        return RobotsReply(404)
+
+    async def _beginning(self, reply: httpcore2.Response, headers: httpx2.Headers) -> bytes:
+        """Read as much of a robots.txt as is parsed: a longer one counts up to there."""
+        assert self._robots_limits is not None
+        _check_coding(reply, headers)
+        stream = _CountedStream(reply, self._limits.wire_bytes)
+        body = bytearray()
+        async with aclosing(httpx2.Response(reply.status, headers=headers, stream=stream).aiter_bytes()) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) >= self._robots_limits.parsed_bytes:
+                    break
+        return bytes(body)
 
     def _checked(self, url: str) -> str:
         canonical = urls.canonical(url)
@@ -136,8 +186,7 @@ class Fetcher:
         _check_status(reply.status)
         if content_type(headers)[0] not in READABLE_TYPES:
             raise _Refused(SkipReason.WRONG_TYPE, headers["content-type"][:80], reply.status)
-        if headers.get("content-encoding", "").strip().lower() not in CODINGS:
-            raise _Refused(SkipReason.BAD_ENCODING, "a content coding that was not offered", reply.status)
+        _check_coding(reply, headers)
         declared = headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > self._limits.wire_bytes:
             raise _Refused(SkipReason.TOO_LARGE, f"{declared} bytes declared", reply.status)
@@ -193,6 +242,11 @@ def _check_status(status: int) -> None:
         return
     reason = REASONS.get(status, SkipReason.SERVER_ERROR if status >= 500 else SkipReason.NOT_FOUND)
     raise _Refused(reason, f"status {status}", status)
+
+
+def _check_coding(reply: httpcore2.Response, headers: httpx2.Headers) -> None:
+    if headers.get("content-encoding", "").strip().lower() not in CODINGS:
+        raise _Refused(SkipReason.BAD_ENCODING, "a content coding that was not offered", reply.status)
 
 
 def _skipped(hit: Hit, reason: SkipReason, detail: str, start: float, status: int | None = None) -> Skipped:

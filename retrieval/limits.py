@@ -36,6 +36,29 @@ class FetchLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class RobotsLimits:
+    """What asking for robots.txt may cost a page, how much of one is read (RFC 9309: at least 500 KiB), and how long it
+    is remembered (at most 24 h); `retry_seconds` is for one that did not come or whose server failed.
+    """
+
+    seconds: float = 1.5
+    parsed_bytes: int = 512_000
+    keep_seconds: float = 86_400.0
+    retry_seconds: float = 60.0
+    origins: int = 2_000
+    kept_chars: int = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffLimits:
+    """How long a site that answered 429 or 503 is left alone: at most, and when it names no time."""
+
+    max_wait_seconds: float = 3_600.0
+    default_wait_seconds: float = 10.0
+    origins: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
 class ExtractLimits:
     """What cleaning one page may cost, and what is too little or too much to be a page."""
 

@@ -38,6 +38,12 @@ def site(url: str) -> str:
     return (urlsplit(url).hostname or "").removeprefix("www.")
 
 
+def origin(url: str) -> str:
+    """Return scheme, host and port of a canonical URL, as in "https://a.example:8443"."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def within(url: str, domain: str) -> bool:
     """Tell whether a URL lies on a domain or below it."""
     host = site(url)

@@ -1,15 +1,17 @@
 import gzip
+from dataclasses import replace
 
 import anyio
 import pytest
 
 from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
-from retrieval.limits import FetchLimits
+from retrieval.limits import FetchLimits, RobotsLimits
 from retrieval.types import Hit, Page, Skipped, SkipReason
 from tests import web as local
 
 pytestmark = pytest.mark.anyio
+TEXT = (("Content-Type", "text/plain"),)
 LIMITS = FetchLimits(page_seconds=0.5, wire_bytes=50_000, body_bytes=100_000)
 
 
@@ -113,7 +115,8 @@ async def test_a_host_gets_few_fetches_at_once(web, fetcher):
     async with anyio.create_task_group() as tasks:
         for url in urls:
             tasks.start_soon(fetcher.fetch, Hit(url, "T"))
-    assert sum(web.hits.values()) == 20
+    assert web.hits.total() == 20 + 1
+    assert web.hits["/robots.txt"] == 1
     assert web.most_open <= LIMITS.per_host
     assert not fetcher._hosts
 
@@ -122,3 +125,84 @@ async def test_unreachable_hosts_are_network_errors(web, fetcher):
     closed = Fetcher(Guard((parse_allowed_net("127.0.0.1/32:9"),)), LIMITS)
     async with closed:
         assert await skipped(closed, "http://127.0.0.1:9/") == "network_error"
+
+
+async def test_what_robots_txt_forbids_is_not_asked_for(web, fetcher):
+    web.page("/robots.txt", b"User-agent: Wellread\nDisallow: /private\n", headers=TEXT)
+    assert await skipped(fetcher, web.page("/private/a", b"x")) == "robots"
+    web.page("/moved", b"", status=302, headers=(("Location", "/private/b"),))
+    assert await skipped(fetcher, web.base + "/moved") == "robots"
+    assert isinstance(await fetcher.fetch(Hit(web.page("/open", b"x"), "T")), Page)
+    assert web.hits == {"/robots.txt": 1, "/moved": 1, "/open": 1}
+    assert b"user-agent: wellread/" in web.heads[0].lower()
+
+
+async def test_robots_txt_may_be_ignored(web):
+    web.page("/robots.txt", b"User-agent: *\nDisallow: /\n", headers=TEXT)
+    async with Fetcher(Guard((parse_allowed_net(f"127.0.0.1/32:{web.port}"),)), LIMITS, robots=None) as fetcher:
+        assert isinstance(await fetcher.fetch(Hit(web.page("/a", b"x"), "T")), Page)
+    assert web.hits == {"/a": 1}
+
+
+async def test_robots_txt_has_the_limits_of_a_page(web, fetcher):
+    url = web.page("/a", b"x")
+    rules = b"User-agent: *\nDisallow: /a\n"
+    headers = (*TEXT, ("Content-Encoding", "gzip"))
+    web.page("/robots.txt", gzip.compress(rules + b"#" * 2_000_000), headers=headers)
+    assert await skipped(fetcher, url) == "robots"
+
+
+async def test_robots_txt_is_followed_through_five_redirects(web, fetcher):
+    web.page("/robots.txt", b"", status=301, headers=(("Location", "/1"),))
+    for step in range(1, 5):
+        web.page(f"/{step}", b"", status=302, headers=(("Location", f"/{step + 1}"),))
+    web.page("/5", b"User-agent: *\nDisallow: /a\n", headers=TEXT)
+    assert await skipped(fetcher, web.page("/a", b"x")) == "robots"
+    assert web.hits["/a"] == 0
+
+
+async def test_more_redirects_of_robots_txt_are_none(web, fetcher):
+    web.page("/robots.txt", b"", status=301, headers=(("Location", "/robots.txt"),))
+    assert isinstance(await fetcher.fetch(Hit(web.page("/a", b"x"), "T")), Page)
+    assert web.hits["/robots.txt"] == LIMITS.redirects + 1
+
+
+async def test_robots_txt_leads_to_no_forbidden_address(web, fetcher):
+    web.page("/robots.txt", b"", status=301, headers=(("Location", "http://169.254.169.254/robots.txt"),))
+    assert await skipped(fetcher, web.page("/a", b"x")) == "blocked_address"
+    assert web.hits["/a"] == 0
+
+
+async def test_a_page_waits_no_longer_for_robots_txt_than_it_must(web):
+    web.page("/robots.txt", b"", delay=30)
+    limits = replace(LIMITS, page_seconds=20)
+    guard = Guard((parse_allowed_net(f"127.0.0.1/32:{web.port}"),))
+    async with Fetcher(guard, limits, RobotsLimits(seconds=0.05)) as fetcher:
+        with anyio.fail_after(10):
+            assert await skipped(fetcher, web.page("/a", b"x")) == "timeout"
+    assert web.hits["/a"] == 0
+
+
+@pytest.mark.parametrize(("status", "reason"), [(429, "rate_limited"), (503, "server_error")])
+async def test_a_site_that_asks_to_wait_is_left_alone(web, fetcher, status, reason):
+    url = web.page("/busy", b"", status=status, headers=(("Retry-After", "120"),))
+    assert await skipped(fetcher, url) == reason
+    outcome = await fetcher.fetch(Hit(web.page("/other", b"x"), "T"))
+    assert isinstance(outcome, Skipped)
+    assert outcome.reason == "rate_limited"
+    assert "asked to wait until 20" in outcome.detail
+    assert web.hits["/other"] == 0
+
+
+async def test_a_redirect_to_a_site_that_asked_to_wait_is_not_followed(web, fetcher):
+    web.page("/moved", b"", status=302, headers=(("Location", "/busy"),))
+    web.page("/busy", b"", status=429)
+    assert await skipped(fetcher, web.base + "/moved") == "rate_limited"
+    assert await skipped(fetcher, web.base + "/moved") == "rate_limited"
+    assert web.hits["/moved"] == 1
+
+
+async def test_a_robots_txt_that_asks_to_wait_speaks_for_its_site(web, fetcher):
+    web.page("/robots.txt", b"", status=429, headers=(("Retry-After", "120"),))
+    assert await skipped(fetcher, web.page("/a", b"x")) == "rate_limited"
+    assert web.hits == {"/robots.txt": 1}
