@@ -22,6 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -51,6 +52,7 @@ from agent.errors import (
     Unauthorized,
 )
 from agent.reason import Emit
+from agent.rerun import Screen, record, replay
 from agent.settings import Settings, load_settings
 from agent.tools import Tools
 from agent.types import Answer, Event, Question, Reading
@@ -721,16 +723,20 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("models", help="say which model would run here, and why")
     commands.add_parser("doctor", help="check the model and the search; say what is wrong")
     asking = commands.add_parser("ask", help="ask a running server and print its answer as it comes")
-    asking.add_argument("question")
+    asking.add_argument("question", nargs="?", help="what to ask; a replay has its own")
     asking.add_argument("--url", default="http://127.0.0.1:8000", help="address of the server (%(default)s)")
     asking.add_argument("--key", help="API key of the server")
     asking.add_argument("--model", default="wellread", help="model id (%(default)s)")
+    kept = asking.add_mutually_exclusive_group()
+    kept.add_argument("--record", type=Path, metavar="ZIP", help="answer without a server; keep searches and pages")
+    kept.add_argument("--replay", type=Path, metavar="ZIP", help="answer a recording's question without network")
+    asking.add_argument("--context", action="store_true", help="with these two: print only what the model is given")
     return parser
 
 
 def _run(chosen: argparse.Namespace) -> int:
     if chosen.command == "ask":
-        return ask(chosen.question, chosen.url, chosen.key, chosen.model, sys.stdout)
+        return _ask(chosen)
     given = {name: getattr(chosen, name, None) for name in ("host", "port")}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     if chosen.command == "models":
@@ -743,6 +749,23 @@ def _run(chosen: argparse.Namespace) -> int:
         return asyncio.run(doctor(settings))
     asyncio.run(serve(settings))
     return 0
+
+
+def _ask(chosen: argparse.Namespace) -> int:
+    if chosen.replay and chosen.question:
+        raise BadSettings("A replay asks the question of its recording: leave yours out.")
+    if not chosen.replay and not (chosen.question or "").strip():
+        raise BadSettings("Say what to ask.")
+    if chosen.context and not (chosen.record or chosen.replay):
+        raise BadSettings("--context goes with --record or --replay.")
+    if not (chosen.record or chosen.replay):
+        return ask(chosen.question, chosen.url, chosen.key, chosen.model, sys.stdout)
+    settings = load_settings()
+    _log_to_stderr("WARNING")
+    screen = Screen(sys.stdout, context_only=chosen.context)
+    if chosen.replay:
+        return asyncio.run(replay(settings, open_tools, chosen.replay, screen))
+    return asyncio.run(record(settings, open_tools, chosen.record, chosen.question, chosen.model, screen))
 
 
 def _say(line: str) -> None:

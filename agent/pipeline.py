@@ -49,7 +49,11 @@ async def answer(question: Question, tools: Tools, emit: Emit) -> None:
     if not question.search:
         await emit(await _talk(question, tools, emit))
         return
-    reading = await read(question, tools, emit)
+    await answer_from(await read(question, tools, emit), question, tools, emit)
+
+
+async def answer_from(reading: Reading, question: Question, tools: Tools, emit: Emit) -> None:
+    """Answer a question from what was read for it; the last event is an Answer. Raises AgentError."""
     if not reading.context.sources:
         await emit(await _unasked(progress.nothing_read(reading), reading, emit))
     elif reading.unrelated and not (await tools.model.info()).native_thinking:
@@ -102,7 +106,7 @@ async def read(
         pack=_ms(packed - ranked),
         total=_ms(packed - start),
     )
-    return Reading(plan, ranking.passages, context, record, timings, ranking.unrelated)
+    return Reading(plan, ranking.passages, context, record, timings, ranking.unrelated, context_chars)
 
 
 async def _plan(question: Question, tools: Tools, queries: Sequence[str], language: str | None) -> Plan:

@@ -142,6 +142,7 @@ class Reading:
     """The outcome of the reading: what was planned, ranked, packed and covered.
 
     `unrelated`: nothing that was read has to do with the question, as far as the embedder can tell.
+    `context_chars` is the length that the context could have had.
     """
 
     plan: Plan
@@ -150,6 +151,7 @@ class Reading:
     coverage: Coverage
     timings: Timings
     unrelated: bool = False
+    context_chars: int = 0
 
 
 @dataclass(frozen=True, slots=True)

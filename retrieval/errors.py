@@ -4,6 +4,7 @@ RetrievalError
 ├── SearchFailed          every engine failed; names each and its error
 ├── EngineError           one engine failed; collected, never fatal alone
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
+├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
 └── WeightsError          embedded weights could not be fetched or are not what they should be
 """
 
@@ -28,6 +29,10 @@ class SearchFailed(RetrievalError):
 
 class EmbedderUnavailable(RetrievalError):
     """The embedder cannot compute vectors now."""
+
+
+class RecordingError(RetrievalError):
+    """A recording cannot be written or read, or lacks what its replay asks for; the message names it."""
 
 
 class WeightsError(RetrievalError):

@@ -59,6 +59,14 @@ class BackoffLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingLimits:
+    """How large one file of a recording may be, and how long a replayed search waits for the one before it."""
+
+    file_bytes: int = 64_000_000
+    stall_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class ExtractLimits:
     """What cleaning one page may cost, and what is too little or too much to be a page."""
 

@@ -83,8 +83,8 @@ def zipped(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def running():
-    web = Web()
+async def running(web: Web | None = None):
+    web = web or Web()
     server = await asyncio.start_server(web.serve, "127.0.0.1", 0)
     web.port = server.sockets[0].getsockname()[1]
     try:

@@ -1,0 +1,188 @@
+"""Answers one question in this process: recorded, or replayed from a recording without network.
+
+Prints as `agent.ask` does. A replay runs with the question, queries, effort, number of pages and length of context of
+the recorded run, and says whether the context is byte for byte the recorded one; model and embedder are those of the
+settings.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent import pipeline
+from agent.ask import Printer
+from agent.build import embedder_name
+from agent.errors import AgentError, BadRequest
+from agent.settings import Settings
+from agent.tools import Tools
+from agent.types import Effort, Event, Message, Question, Reading
+from agent.wire import Chunks, Head
+from agent.wire_request import find_offer
+from retrieval.errors import RecordingError
+from retrieval.limits import RecordingLimits
+from retrieval.recording import Recorder, Replay
+from retrieval.types import SkipReason
+
+Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
+
+RUN, CONTEXT = "run.json", "context.txt"
+# A replay waits for nothing but cleaning, however slow the machine is.
+REPLAY_READ_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was asked, and what the context depends on besides the web and the embedder."""
+
+    question: str
+    effort: Effort
+    pages: int
+    language: str
+    queries: tuple[str, ...]
+    context_chars: int
+    embedder: str
+
+
+class Screen:
+    """Where a run is shown: all of it as `wellread ask` shows it, or its context alone."""
+
+    def __init__(self, out: TextIO, *, context_only: bool = False) -> None:
+        self.context_only = context_only
+        self._out, self._printer = out, Printer(out)
+        self._chunks = Chunks(Head("ask", 0, "wellread", "wellread"))
+
+    async def emit(self, event: Event) -> None:
+        """Show what happens."""
+        for chunk in [] if self.context_only else self._chunks.event(event):
+            self._printer.take(chunk)
+
+    def end(self) -> None:
+        """Show sources and coverage."""
+        self._printer.end()
+
+    def context(self, text: str) -> None:
+        """Show a context; to a file it goes as it is, a terminal is spared its control characters."""
+        if self._out.isatty():
+            self._printer.line(text)
+        else:
+            self._out.write(text)
+
+    def line(self, text: str) -> None:
+        """Show one line."""
+        self._printer.line(text)
+
+
+async def record(settings: Settings, opened: Opener, path: Path, text: str, model: str, screen: Screen) -> int:
+    """Answer a question and keep its searches and pages in a zip at `path`; 1 when it fails."""
+
+    async def work() -> None:
+        question = _question(text, model, settings)
+        async with Recorder(path) as recorder, opened(settings) as tools:
+            engines = [recorder.engine(engine) for engine in tools.engines]
+            wrapped = replace(tools, engines=engines, fetcher=recorder.fetcher(tools.fetcher))
+            reading = await pipeline.read(question, wrapped, screen.emit)
+            await _keep(reading, question, settings, recorder)
+            await _finish(reading, question, wrapped, screen)
+
+    return await _reported(work, screen)
+
+
+async def replay(settings: Settings, opened: Opener, path: Path, screen: Screen) -> int:
+    """Answer the question of a recording from what it holds; 1 when it fails."""
+
+    async def work() -> None:
+        async with Replay(path, RecordingLimits()) as recording:
+            run = await _run_of(recording, path)
+            # Without engines of its own: a replay opens nothing that could reach the network.
+            given = {"search": (), "pages": run.pages, "read_seconds": REPLAY_READ_SECONDS}
+            async with opened(settings.model_copy(update=given)) as tools:
+                replayed = replace(tools, engines=recording.engines, fetcher=recording)
+                question = Question(
+                    (Message("user", run.question),), run.effort, citation_style=settings.citation_style
+                )
+                reading = await _read_again(run, question, replayed, screen)
+                await _finish(reading, question, replayed, screen)
+            if not screen.context_only:
+                screen.line(_compared(reading, await recording.member(CONTEXT), run, settings))
+
+    return await _reported(work, screen)
+
+
+async def _reported(work: Callable[[], Awaitable[None]], screen: Screen) -> int:
+    """Do the work, and show the error that ended it."""
+    failed = False
+    try:
+        await work()
+    except* (AgentError, RecordingError) as group:
+        failed = True
+        screen.line(f"\nError: {_first(group)}")
+    return int(failed)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _question(text: str, model: str, settings: Settings) -> Question:
+    offer = find_offer(model)
+    if not offer.search:
+        raise BadRequest(f"{model} searches nothing, so there is nothing to record.", "model")
+    # What a shell hands over need not be whole characters.
+    text = text.encode("utf-8", "replace").decode()
+    return Question((Message("user", text),), offer.effort or settings.effort, citation_style=settings.citation_style)
+
+
+async def _keep(reading: Reading, question: Question, settings: Settings, recorder: Recorder) -> None:
+    """Add to a recording what a replay needs besides the web."""
+    recorder.settle({page.url: SkipReason(page.reason) for page in reading.coverage.pages if page.reason})
+    plan = reading.plan
+    run = Run(
+        question=question.messages[-1].content,
+        effort=question.effort,
+        pages=settings.pages,
+        language=plan.language,
+        queries=tuple(query.text for query in plan.queries),
+        context_chars=reading.context_chars,
+        embedder=embedder_name(settings),
+    )
+    await recorder.add(RUN, TypeAdapter(Run).dump_json(run, indent=1))
+    await recorder.add(CONTEXT, reading.context.text.encode("utf-8", "replace"))
+
+
+async def _run_of(recording: Replay, path: Path) -> Run:
+    try:
+        return TypeAdapter(Run).validate_json(await recording.member(RUN))
+    except ValidationError as error:
+        raise RecordingError(f"{path} has no sound {RUN}") from error
+
+
+async def _read_again(run: Run, question: Question, tools: Tools, screen: Screen) -> Reading:
+    return await pipeline.read(
+        question,
+        tools,
+        screen.emit,
+        queries=run.queries,
+        language=run.language,
+        context_chars=run.context_chars,
+    )
+
+
+async def _finish(reading: Reading, question: Question, tools: Tools, screen: Screen) -> None:
+    if screen.context_only:
+        screen.context(reading.context.text)
+        return
+    await pipeline.answer_from(reading, question, tools, screen.emit)
+    screen.end()
+
+
+def _compared(reading: Reading, recorded: bytes, run: Run, settings: Settings) -> str:
+    """Say whether the context is the recorded one."""
+    if reading.context.text.encode("utf-8", "replace") == recorded:
+        return "The context is byte for byte the recorded one."
+    ranked = embedder_name(settings)
+    why = "" if ranked == run.embedder else f" It was ranked by {run.embedder} then and by {ranked} now."
+    return f"The context differs from the recorded one.{why}"
