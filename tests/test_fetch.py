@@ -121,6 +121,20 @@ async def test_a_host_gets_few_fetches_at_once(web, fetcher):
     assert not fetcher._hosts
 
 
+async def test_a_slow_host_takes_no_more_than_its_share():
+    limits = replace(LIMITS, at_once=LIMITS.per_host + 1, page_seconds=30)
+    async with local.running() as slow, local.running(local.Web(host="127.0.0.2")) as quick:
+        guard = Guard(tuple(parse_allowed_net(f"127.0.0.0/8:{web.port}") for web in (slow, quick)))
+        async with Fetcher(guard, limits) as fetcher, anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(fetcher.fetch, Hit(slow.page(f"/{number}", b"x", delay=30), "T"))
+            await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(5):
+                for number in range(3):
+                    assert isinstance(await fetcher.fetch(Hit(quick.page(f"/{number}", b"x"), "T")), Page)
+            tasks.cancel_scope.cancel()
+
+
 async def test_unreachable_hosts_are_network_errors(web, fetcher):
     closed = Fetcher(Guard((parse_allowed_net("127.0.0.1/32:9"),)), LIMITS)
     async with closed:

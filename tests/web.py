@@ -27,6 +27,7 @@ class Reply:
 @dataclass
 class Web:
     port: int = 0
+    host: str = "127.0.0.1"
     replies: dict[str, Reply] = field(default_factory=dict)
     hits: Counter[str] = field(default_factory=Counter)
     open: int = 0
@@ -36,7 +37,7 @@ class Web:
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def page(self, path: str, body: bytes, **options) -> str:
         self.replies[path] = Reply(body, **options)
@@ -85,7 +86,7 @@ def zipped(body: bytes) -> bytes:
 @asynccontextmanager
 async def running(web: Web | None = None):
     web = web or Web()
-    server = await asyncio.start_server(web.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(web.serve, web.host, 0)
     web.port = server.sockets[0].getsockname()[1]
     try:
         yield web
