@@ -182,7 +182,7 @@ async def test_the_coverage_adds_up(web, equipped):
         Hit(web.base + "/missing", "x"),
         Hit(web.page("/shell", SHELL), "x"),
         Hit(web.page("/copy", web.replies["/1"].body), "x"),
-        Hit(web.page("/busy", b"", status=503), "x"),
+        Hit(web.page("/broken", b"", status=500), "x"),
         Hit(web.page("/film", b"x", headers=(("Content-Type", "video/mp4"),)), "x"),
         Hit("http://10.0.0.1/inside", "x"),
         Hit(web.page("/hanging", b"x", delay=30), "x"),
