@@ -16,7 +16,7 @@ class SearchLimits:
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """How hard to fetch.
+    """How hard to fetch. `pdf_bytes` is for a PDF instead of `wire_bytes` and `body_bytes`.
 
     A page that takes `hedge_seconds` to come, or `hedge_extract_seconds` to be cleaned (waiting for a worker is part of
     it), no longer holds back the next in reserve.
@@ -33,11 +33,15 @@ class FetchLimits:
     url_chars: int = 4096
     wire_bytes: int = 5_000_000
     body_bytes: int = 8_000_000
+    pdf_bytes: int = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractLimits:
-    """What cleaning one page may cost, and what is too little or too much to be a page."""
+    """What cleaning one page may cost, and what is too little or too much to be a page.
+
+    Of a longer PDF the first `pdf_pages` pages are read.
+    """
 
     workers: int = 2
     page_seconds: float = 6.0
@@ -45,6 +49,7 @@ class ExtractLimits:
     tasks_per_worker: int = 500
     min_chars: int = 50
     max_chars: int = 400_000
+    pdf_pages: int = 500
     title_chars: int = 200
 
 
