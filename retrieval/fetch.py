@@ -153,14 +153,18 @@ class Fetcher:
         body = bytearray()
         async for piece in wire.aiter_bytes():
             body += piece
-            if len(body) > self._limits.body_bytes and not self._is_pdf_within_limits(body):
-                raise _Refused(SkipReason.TOO_LARGE, "too large once unpacked", reply.status)
-        if content_type(headers)[0] in BINARY_TYPES and not pdf.is_pdf(body):
-            raise _Refused(SkipReason.WRONG_TYPE, "a download that is no PDF", reply.status)
+            if len(body) >= pdf.MAGIC_WITHIN_BYTES:
+                self._check_body(body, headers, reply.status)
+        self._check_body(body, headers, reply.status)
         return bytes(body)
 
-    def _is_pdf_within_limits(self, body: bytearray) -> bool:
-        return len(body) <= self._limits.pdf_bytes and pdf.is_pdf(body)
+    def _check_body(self, body: bytearray, headers: httpx2.Headers, status: int) -> None:
+        """Refuse what has come of a body so far: its first bytes tell what it is."""
+        is_pdf = pdf.is_pdf(body)
+        if content_type(headers)[0] in BINARY_TYPES and not is_pdf:
+            raise _Refused(SkipReason.WRONG_TYPE, "a download that is no PDF", status)
+        if len(body) > (self._limits.pdf_bytes if is_pdf else self._limits.body_bytes):
+            raise _Refused(SkipReason.TOO_LARGE, "too large once unpacked", status)
 
     def _most_wire_bytes(self, headers: httpx2.Headers) -> int:
         """Return what may come over the wire: a PDF may be larger than a page of HTML."""

@@ -6,9 +6,10 @@ worker, whose time and memory are bounded; knows nothing of the web.
 """
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ctypes import byref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import dropwhile, pairwise
 from statistics import median
@@ -29,6 +30,9 @@ UNMAPPED = re.compile("[\ue000-\uf8ff\ufffd\x00-\x08\x0e-\x1f]")
 # pdfium marks a word that goes on in the next line by U+FFFE instead of its hyphen.
 SOFT_BREAK = "\ufffe"
 LINE = re.compile(rf"[^\r\n{SOFT_BREAK}]+{SOFT_BREAK}?")
+# A line of dots or underscores is drawing, not text.
+SEEN = re.compile(r"[^\W_]|[\ue000-\uf8ff\ufffd]")
+RULE = re.compile(r"_{3,}")
 BULLET = re.compile(r"[\ue000-\uf8ff](?=\s)")
 ITEM = re.compile(r"[•‣▪◦●○■□▶➢✓·*¨–—-]\s|\(?(?:\d{1,3}|[a-zа-я]|[ivx]{1,5})[.)]\s|\d+(?:\.\d+)+\s", re.IGNORECASE)
 NUMBER = re.compile(r"[$€£(—–-]*\d[\d.,%)\s]*|[$€£%—–-]+")
@@ -109,7 +113,7 @@ def pdf_fields(body: bytes, limits: ExtractLimits) -> dict[str, Any]:
         raise UnreadablePdf(SkipReason.WRONG_TYPE, "a broken PDF") from error
     try:
         pages = _pages(document, limits)
-        told = {key: document.get_metadata_value(key) for key in ("Title", "CreationDate", "ModDate")}
+        told = {key: _told(document, key) for key in ("Title", "CreationDate", "ModDate")}
     finally:
         document.close()
     text = _text(_without_running_lines(pages))
@@ -118,12 +122,21 @@ def pdf_fields(body: bytes, limits: ExtractLimits) -> dict[str, Any]:
     return {"text": text, "title": title, "date": _date(told["CreationDate"]) or _date(told["ModDate"])}
 
 
+def _told(document: Any, key: str) -> str:  # noqa: ANN401  (the package is untyped)
+    """Return a value of the metadata; "" where there is none, or half a character in it."""
+    try:
+        return str(document.get_metadata_value(key))
+    except UnicodeDecodeError:
+        return ""
+
+
 def _pages(document: Any, limits: ExtractLimits) -> list[list[_Line]]:  # noqa: ANN401  (the package is untyped)
     """Read page after page until a limit; a page that is broken is an empty one."""
     from pypdfium2 import PdfiumError
 
     pages: list[list[_Line]] = []
     chars = broken = 0
+    deadline = time.monotonic() + limits.pdf_seconds
     for number in range(min(len(document), limits.pdf_pages)):
         try:
             lines = _page(document[number])
@@ -132,7 +145,7 @@ def _pages(document: Any, limits: ExtractLimits) -> list[list[_Line]]:  # noqa: 
             lines = []
         pages.append(lines)
         chars += sum(len(line.text) for line in lines)
-        if chars > limits.max_chars:
+        if chars > limits.max_chars or time.monotonic() > deadline:
             break
     if pages and broken == len(pages):
         raise UnreadablePdf(SkipReason.WRONG_TYPE, "a PDF with broken pages")
@@ -153,7 +166,7 @@ def _page(page: Any) -> list[_Line]:  # noqa: ANN401  (the package is untyped)
 def _line(textpage: Any, match: re.Match[str], rotation: int) -> _Line | None:  # noqa: ANN401
     """Measure a line by the boxes of its first and last character."""
     text = match[0].strip()
-    if not text.strip(SOFT_BREAK):
+    if not SEEN.search(text):
         return None
     start = match.start() + match[0].index(text)
     last = start + len(text.rstrip(SOFT_BREAK)) - 1
@@ -347,7 +360,9 @@ def _told_title(title: str, text: str) -> str | None:
 
 def _heading(pages: Iterable[Sequence[_Line]]) -> str:
     """Return the first page's largest lines if they stand out, else its first line of words."""
-    lines = [line for line in next((page for page in pages if page), ()) if _is_wordy(line.text)]
+    first = next((page for page in pages if page), ())
+    bare = (replace(line, text=RULE.sub(" ", line.text).strip()) for line in first)
+    lines = [line for line in bare if _is_wordy(line.text)]
     if not lines:
         return ""
     largest = max(lines, key=lambda line: line.height)
