@@ -10,9 +10,9 @@ from agent.reason import Model
 from agent.settings import Settings
 from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
-from retrieval.fetch import Fetcher
 from retrieval.limits import ChunkLimits, FetchLimits, RankLimits, SearchLimits
 from retrieval.rank import Embedder
+from retrieval.read import PageFetcher
 from retrieval.search import SearchEngine, search
 from retrieval.types import EngineReport, Query
 
@@ -24,7 +24,7 @@ class Tools:
     settings: Settings
     model: Model
     engines: Sequence[SearchEngine]
-    fetcher: Fetcher
+    fetcher: PageFetcher
     extractor: Extractor
     embedder: Embedder | None
     search_limits: SearchLimits = field(default_factory=SearchLimits)

@@ -40,7 +40,7 @@ class FetchLimits:
 class ExtractLimits:
     """What cleaning one page may cost, and what is too little or too much to be a page.
 
-    Of a longer PDF the first `pdf_pages` pages are read.
+    Of a longer PDF the first `pdf_pages` pages are read, or as many as come in `pdf_seconds`.
     """
 
     workers: int = 2
@@ -50,7 +50,23 @@ class ExtractLimits:
     min_chars: int = 50
     max_chars: int = 400_000
     pdf_pages: int = 500
+    pdf_seconds: float = 4.0
     title_chars: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLimits:
+    """How much of a local folder is searched, and how often it is looked over for changes.
+
+    A search waits `wait_seconds` for what has changed; after that the first one fails, and a later one searches the
+    files as they were. `total_chars` is of cleaned text, kept in memory.
+    """
+
+    files: int = 10_000
+    file_bytes: int = 20_000_000
+    total_chars: int = 30_000_000
+    rescan_seconds: float = 2.0
+    wait_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
