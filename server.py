@@ -39,7 +39,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent import pipeline
 from agent.ask import ask
-from agent.build import open_tools
+from agent.build import files_searched, open_tools
 from agent.errors import (
     AgentError,
     BadRequest,
@@ -682,8 +682,11 @@ async def doctor(settings: Settings, opened: Opener = open_tools) -> int:
     """Open the tools, check each and say what is wrong; 1 when something is."""
     async with opened(settings) as tools:
         checks = await tools.check(live=True)
+        folder = await files_searched(settings)
     for name, state in checks.items():
         _say(f"{name}: {state}")
+    if folder:
+        _say(folder)
     return int(any(state != "ok" for state in checks.values()))
 
 

@@ -20,8 +20,10 @@ from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
-from retrieval.limits import ExtractLimits, FetchLimits, RobotsLimits, SearchLimits
+from retrieval.limits import ExtractLimits, FetchLimits, LocalLimits, RobotsLimits, SearchLimits
+from retrieval.local_files import LocalFolder, RoutedFetcher
 from retrieval.rank import Embedder
+from retrieval.read import PageFetcher
 from retrieval.search import SearchEngine
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
         robots = RobotsLimits() if settings.robots == "respect" else None
         fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
-        yield Tools(settings, model, engines, fetcher, extractor, embedder)
+        yield Tools(settings, model, engines, await _with_files(fetcher, settings), extractor, embedder)
 
 
 def allowed_nets(settings: Settings) -> tuple[AllowedNet, ...]:
@@ -80,7 +82,40 @@ async def _sample(settings: Settings, stack: AsyncExitStack, nets: list[AllowedN
     return SampleEngine(web)
 
 
-ENGINES: dict[str, EngineOpener] = {"ddgs": _ddgs, "searxng": _searxng, "sample": _sample}
+async def _local(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.local import LocalEngine
+
+    folder = await anyio.to_thread.run_sync(local_folder, settings)
+    return await stack.enter_async_context(LocalEngine(folder))
+
+
+def local_folder(settings: Settings) -> LocalFolder:
+    """Return the folder of WELLREAD_LOCAL_DIR. Raises BadSettings."""
+    if settings.local_dir is None:
+        raise BadSettings("WELLREAD_SEARCH names local: set WELLREAD_LOCAL_DIR to the folder with your files.")
+    try:
+        return LocalFolder(settings.local_dir, LocalLimits())
+    except OSError as error:
+        raise BadSettings(f"WELLREAD_LOCAL_DIR: {error}. It must be a folder that can be read.") from error
+
+
+async def files_searched(settings: Settings) -> str | None:
+    """Say how many files the engine local searches, if it is named. Raises BadSettings."""
+    if "local" not in settings.search:
+        return None
+    folder = await anyio.to_thread.run_sync(local_folder, settings)
+    count = await anyio.to_thread.run_sync(lambda: sum(1 for _ in folder.files()))
+    return f"local: {count} files of known kinds in {folder.root}"
+
+
+async def _with_files(fetcher: Fetcher, settings: Settings) -> PageFetcher:
+    """Let the files of the local folder be read when it is searched, and no others."""
+    if "local" not in settings.search:
+        return fetcher
+    return RoutedFetcher(fetcher, await anyio.to_thread.run_sync(local_folder, settings))
+
+
+ENGINES: dict[str, EngineOpener] = {"ddgs": _ddgs, "searxng": _searxng, "sample": _sample, "local": _local}
 
 
 async def _engine(name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:

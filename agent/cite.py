@@ -12,11 +12,12 @@ from retrieval import urls
 
 NUMBERS = r"(?:citation|webpage|source)?\s*:?\s*\d{1,3}(?:\s*[,;]\s*(?:(?:citation|webpage|source)\s*:?\s*)?\d{1,3})*"
 MARK = re.compile(
-    rf"(?:\[\[\s*{NUMBERS}\s*\]\]|[\[【]\s*{NUMBERS}\s*[\]】])(?:\((?:https?://|www\.)[^)\s]*\))?", re.IGNORECASE
+    rf"(?:\[\[\s*{NUMBERS}\s*\]\]|[\[【]\s*{NUMBERS}\s*[\]】])(?:\((?:https?://|file://|www\.)[^)\s]*\))?",
+    re.IGNORECASE,
 )
 # The beginnings of a mark; text that fits is held back until it is a mark or is not.
 PARTIAL = re.compile(
-    r"(?:\[\[?|【)[a-z\d\s,;:]{0,60}(?:\]{0,2}|】)(?:\((?:h|ht|htt|https?:?/?|https?://[^)\s]*)?)?",
+    r"(?:\[\[?|【)[a-z\d\s,;:]{0,60}(?:\]{0,2}|】)(?:\((?:h|ht|htt|https?:?/?|https?://[^)\s]*|f|fi|fil|file:?/?|file://[^)\s]*)?)?",
     re.IGNORECASE,
 )
 MAX_HELD_CHARS = 2_200

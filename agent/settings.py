@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         default=("ddgs",), description="comma-separated search engines, in order of preference", min_length=1
     )
     searxng_url: Address = Field(default=None, description="address of a SearXNG server, for the engine searxng")
+    local_dir: Path | None = Field(
+        default=None, description="folder of your own HTML, Markdown, PDF and text files, for the engine local"
+    )
     embedder: Literal["auto", "embedded", "sentence-transformers", "hashing", "none"] = Field(
         default="auto", description="what computes vectors for the ranking; none ranks by words alone"
     )

@@ -1,6 +1,7 @@
-"""Turns the bytes of a page into text: byte order mark, valid UTF-8, HTTP label, meta label, detector; in that order.
+"""Turns the bytes of a page into text: byte order mark, valid UTF-8, HTTP label, page's label, detector; in that order.
 
-A label names a codec only through the list below: Python would take "zlib", "rot13" or "idna" for a charset.
+A label that gives what nobody writes gives way to the next. A label names a codec only through the list below: Python
+would take "zlib", "rot13" or "idna" for a charset.
 """
 
 import re
@@ -22,10 +23,22 @@ CODECS = {
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 # A label that could be read byte by byte does not say UTF-16, whatever it says.
 META = re.compile(rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*(?!utf-16)([a-z0-9_:-]{2,40})""", re.IGNORECASE)
+XML = re.compile(rb"""\s{0,20}<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([a-z0-9_:-]{2,40})""", re.IGNORECASE)
 META_BYTES = 4_096
 DETECTOR_BYTES = 65_536
 # A label that fits leaves hardly a character undecoded; one that lies leaves many.
 MAX_DAMAGE = 0.01
+# Bytes that are never the second half of a character in the multi-byte encodings of the list.
+BORDER = re.compile(rb"[\n <][^\n <]*\Z")
+# Any bytes fit a single-byte codec. Cyrillic in the wrong one has capitals inside its words; in a Western one its words
+# consist of accented letters.
+WESTERN = frozenset({"cp1252", "cp1254", "iso8859-15", "mac_roman"})
+ACCENTED_WORD = re.compile("[\u00c0-\u00ff]{4,}")
+LETTER = re.compile(r"[^\W\d_]")
+MAX_ACCENTED = 0.3
+CYRILLIC = frozenset({"cp1251", "koi8-r", "koi8-u", "cp866", "mac_cyrillic", "iso8859-5"})
+PAIR, FALL, RISE = re.compile("(?=[А-яЁё]{2})"), re.compile("[А-ЯЁ][а-яё]"), re.compile("[а-яё][А-ЯЁ]")
+FEW_RISES, MAX_RISES = 5, 0.1
 
 
 def decode(body: bytes, label: str | None) -> str | None:
@@ -35,14 +48,14 @@ def decode(body: bytes, label: str | None) -> str | None:
             return body[len(mark) :].decode(codec, "replace")
     for codec in _candidates(body, label):
         text = body.decode(codec, "replace")
-        if text.count("\ufffd") <= MAX_DAMAGE * len(text):
+        if text.count("\ufffd") <= MAX_DAMAGE * len(text) and not _is_misread(text, codec):
             return text
     return _detected(body)
 
 
 def _candidates(body: bytes, label: str | None) -> list[str]:
     codecs = [] if not _is_utf8(body) else ["utf-8"]
-    meta = META.search(body[:META_BYTES])
+    meta = XML.match(body[:META_BYTES]) or META.search(body[:META_BYTES])
     labels = [label, meta[1].decode("ascii").lower() if meta else None]
     return codecs + [CODECS[name] for name in labels if name in CODECS]
 
@@ -56,8 +69,21 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
+def _is_misread(text: str, codec: str) -> bool:
+    """Tell whether a single-byte codec gave words that nobody writes."""
+    if codec in WESTERN:
+        return sum(map(len, ACCENTED_WORD.findall(text))) > MAX_ACCENTED * len(LETTER.findall(text))
+    if codec not in CYRILLIC:
+        return False
+    rises = len(RISE.findall(text))
+    return rises >= FEW_RISES and (rises > len(FALL.findall(text)) or rises > MAX_RISES * len(PAIR.findall(text)))
+
+
 def _detected(body: bytes) -> str | None:
-    best = from_bytes(body[:DETECTOR_BYTES]).best()
+    head = body[:DETECTOR_BYTES]
+    if len(body) > len(head):
+        head = BORDER.sub(b"", head)  # half a character at the cut would speak against its encoding
+    best = from_bytes(head).best()
     if best is None:
         return None
     return body.decode(best.encoding, "replace")

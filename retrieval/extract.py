@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from pebble import ProcessExpired, ProcessPool
 
-from retrieval import urls
+from retrieval import pdf, urls
 from retrieval.limits import ExtractLimits
 from retrieval.types import Document, Page, Skipped, SkipReason
 
@@ -85,6 +85,10 @@ def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
     """Turn the bytes of a page into a document. Runs in a worker process; blocks."""
     from retrieval.decode import decode
 
+    if pdf.is_pdf(page.body):
+        return _pdf(page, limits)
+    if page.content_type in pdf.TYPES:
+        return _skipped(page, SkipReason.WRONG_TYPE, "called a PDF, but none")
     html = decode(page.body, page.charset)
     if html is None:
         return _skipped(page, SkipReason.BAD_ENCODING, "no encoding fits")
@@ -93,6 +97,17 @@ def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
     if len(MARKUP.findall(html)) > TAGS_BEFORE_PARSING:
         return _skipped(page, SkipReason.PARSER_LIMIT, "too many tags")
     fields = _plain(html) if page.content_type in ("text/plain", "text/markdown") else _main_content(html, page.url)
+    return _finished(page, fields, limits)
+
+
+def _pdf(page: Page, limits: ExtractLimits) -> Document | Skipped:
+    try:
+        return _finished(page, pdf.pdf_fields(page.body, limits), limits)
+    except pdf.UnreadablePdf as error:
+        return _skipped(page, error.reason, str(error))
+
+
+def _finished(page: Page, fields: dict[str, Any], limits: ExtractLimits) -> Document | Skipped:
     text = readable(fields["text"])[: limits.max_chars]
     if len(text) < limits.min_chars:
         return _skipped(page, SkipReason.EMPTY, f"{len(text)} characters after cleaning")

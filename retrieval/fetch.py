@@ -17,7 +17,7 @@ import anyio.to_thread
 import httpcore2
 import httpx2
 
-from retrieval import urls
+from retrieval import pdf, urls
 from retrieval.backoff import Backoff, clock_time
 from retrieval.guard import BlockedAddress, Guard, GuardedBackend
 from retrieval.limits import BackoffLimits, FetchLimits, RobotsLimits
@@ -27,14 +27,17 @@ from retrieval.types import Hit, Page, Skipped, SkipReason
 USER_AGENT = f"{ROBOT}/0.1 (self-hosted reader; one fetch per question)"
 HEADERS = {
     "User-Agent": USER_AGENT,
-    "Accept": "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.1",
+    "Accept": "text/html,application/xhtml+xml,application/pdf;q=0.9,text/plain;q=0.8,*/*;q=0.1",
     # Only codings whose output can be bounded while decoding.
     "Accept-Encoding": "gzip, deflate",
 }
 KEEP_ALIVE_SECONDS = 5.0
 CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# What servers call a download that they know nothing about; read if it begins like a PDF.
+BINARY_TYPES = frozenset({"application/octet-stream", "binary/octet-stream"})
 READABLE_TYPES = frozenset({"", "text/html", "application/xhtml+xml", "text/plain", "text/markdown"})
+READABLE_TYPES |= pdf.TYPES | BINARY_TYPES
 REASONS = {
     401: SkipReason.FORBIDDEN,
     403: SkipReason.FORBIDDEN,
@@ -188,19 +191,34 @@ class Fetcher:
             raise _Refused(SkipReason.WRONG_TYPE, headers["content-type"][:80], reply.status)
         _check_coding(reply, headers)
         declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > self._limits.wire_bytes:
+        if declared.isdigit() and int(declared) > self._most_wire_bytes(headers):
             raise _Refused(SkipReason.TOO_LARGE, f"{declared} bytes declared", reply.status)
         return await self._read(reply, headers)
 
     async def _read(self, reply: httpcore2.Response, headers: httpx2.Headers) -> bytes:
         """Read and decode the body; both sizes are counted as it comes, so that a bomb is never unpacked."""
-        wire = httpx2.Response(reply.status, headers=headers, stream=_CountedStream(reply, self._limits.wire_bytes))
+        stream = _CountedStream(reply, self._most_wire_bytes(headers))
+        wire = httpx2.Response(reply.status, headers=headers, stream=stream)
         body = bytearray()
         async for piece in wire.aiter_bytes():
             body += piece
-            if len(body) > self._limits.body_bytes:
-                raise _Refused(SkipReason.TOO_LARGE, "too large once unpacked", reply.status)
+            if len(body) >= pdf.MAGIC_WITHIN_BYTES:
+                self._check_body(body, headers, reply.status)
+        self._check_body(body, headers, reply.status)
         return bytes(body)
+
+    def _check_body(self, body: bytearray, headers: httpx2.Headers, status: int) -> None:
+        """Refuse what has come of a body so far: its first bytes tell what it is."""
+        is_pdf = pdf.is_pdf(body)
+        if content_type(headers)[0] in BINARY_TYPES and not is_pdf:
+            raise _Refused(SkipReason.WRONG_TYPE, "a download that is no PDF", status)
+        if len(body) > (self._limits.pdf_bytes if is_pdf else self._limits.body_bytes):
+            raise _Refused(SkipReason.TOO_LARGE, "too large once unpacked", status)
+
+    def _most_wire_bytes(self, headers: httpx2.Headers) -> int:
+        """Return what may come over the wire: a PDF may be larger than a page of HTML."""
+        may_be_pdf = content_type(headers)[0] in pdf.TYPES | BINARY_TYPES | {""}
+        return self._limits.pdf_bytes if may_be_pdf else self._limits.wire_bytes
 
 
 class _CountedStream(httpx2.AsyncByteStream):

@@ -16,7 +16,7 @@ class SearchLimits:
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """How hard to fetch.
+    """How hard to fetch. `pdf_bytes` is for a PDF instead of `wire_bytes` and `body_bytes`.
 
     A page that takes `hedge_seconds` to come, or `hedge_extract_seconds` to be cleaned (waiting for a worker is part of
     it), no longer holds back the next in reserve.
@@ -33,6 +33,7 @@ class FetchLimits:
     url_chars: int = 4096
     wire_bytes: int = 5_000_000
     body_bytes: int = 8_000_000
+    pdf_bytes: int = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,10 @@ class RecordingLimits:
 
 @dataclass(frozen=True, slots=True)
 class ExtractLimits:
-    """What cleaning one page may cost, and what is too little or too much to be a page."""
+    """What cleaning one page may cost, and what is too little or too much to be a page.
+
+    Of a longer PDF the first `pdf_pages` pages are read, or as many as come in `pdf_seconds`.
+    """
 
     workers: int = 2
     page_seconds: float = 6.0
@@ -76,7 +80,24 @@ class ExtractLimits:
     tasks_per_worker: int = 500
     min_chars: int = 50
     max_chars: int = 400_000
+    pdf_pages: int = 500
+    pdf_seconds: float = 4.0
     title_chars: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLimits:
+    """How much of a local folder is searched, and how often it is looked over for changes.
+
+    A search waits `wait_seconds` for what has changed; after that the first one fails, and a later one searches the
+    files as they were. `total_chars` is of cleaned text, kept in memory.
+    """
+
+    files: int = 10_000
+    file_bytes: int = 20_000_000
+    total_chars: int = 30_000_000
+    rescan_seconds: float = 2.0
+    wait_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def fuse(listings: Sequence[Sequence[Hit]], filters: Sequence[SearchFilters]) ->
     for listing, wanted in zip(listings, filters, strict=True):
         rank = 0
         for hit in listing:
-            url = urls.canonical(hit.url)
+            url = urls.canonical(hit.url) or urls.local_file(hit.url)
             if url is None or not passes(hit, wanted):
                 continue
             rank += 1

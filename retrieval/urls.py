@@ -27,6 +27,11 @@ def canonical(url: str) -> str | None:
     return urlunsplit((scheme, netloc, parts.path or "/", _without_tracking(parts.query), ""))
 
 
+def local_file(url: str) -> str | None:
+    """Return a `file:` URL of this machine as it is, or None for any other URL. The fetcher of web pages takes none."""
+    return url if url.startswith("file:///") else None
+
+
 def key(url: str) -> str:
     """Return what two addresses of one page share: no scheme, no "www.", no trailing slash."""
     parts = urlsplit(url)

@@ -112,3 +112,40 @@ LABELS = st.none() | st.sampled_from([*CODECS, *HOSTILE[:-1]]) | st.text(max_siz
 @given(st.binary(max_size=300), LABELS, st.sampled_from([b"", b"<meta charset=", *(mark for mark, _ in MARKS)]))
 def test_no_bytes_and_no_label_raise(body, label, head):
     assert isinstance(decode(head + body, label), str | None)
+
+
+def test_an_xml_declaration_names_the_charset():
+    body = f'<?xml version="1.0" encoding="KOI8-R"?><html><body>{RUSSIAN}</body></html>'.encode("koi8-r")
+    assert RUSSIAN in decode(body, None)
+
+
+@pytest.mark.parametrize(
+    ("label", "codec"),
+    [("iso-8859-1", "cp1251"), ("windows-1252", "koi8-r"), ("koi8-r", "cp1251"), ("windows-1251", "koi8-r"),
+     ("windows-1251", "iso8859-5")],
+)  # fmt: skip
+def test_a_label_that_garbles_russian_gives_way(label, codec):
+    assert RUSSIAN in decode(page(RUSSIAN * 5, codec), label)
+    assert RUSSIAN in decode(page(RUSSIAN * 5, codec, codec.replace("cp", "windows-").replace("iso8", "iso-8")), label)
+
+
+@pytest.mark.parametrize(
+    ("label", "codec", "text"),
+    [
+        ("windows-1251", "cp1251", "ВСЁ ПРОПИСНЫМИ. " * 20),
+        ("windows-1251", "cp1251", "ТелеКом, ГазПром, ЦентроБанк и ещё СберБанк: пишут и так. " + RUSSIAN),
+        ("iso-8859-1", "cp1252", FRENCH * 5),
+        ("windows-1254", "cp1254", "Çağdaş şiirin öncüsü, güçlü ışığıyla yeni yüzyılı görüyordu. " * 5),
+        ("iso-8859-1", "cp1252", "Þórður Ægisson sagði: það er ætíð áþekkt. " * 5),
+    ],
+)
+def test_a_label_that_is_right_stays(label, codec, text):
+    assert text in decode(page(text, codec), label)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("codec", ["euc_jp", "cp932", "cp949"])
+def test_a_long_page_without_a_label_is_not_cut_inside_a_character(codec, shift):
+    sentence = "대한민국의 수도는 서울이다. 인구는 약 천만 명이다. " if codec == "cp949" else JAPANESE + "\n"
+    text = "x" * shift + sentence * 1_500
+    assert decode(text.encode(codec), None) == text

@@ -220,3 +220,42 @@ async def test_a_robots_txt_that_asks_to_wait_speaks_for_its_site(web, fetcher):
     web.page("/robots.txt", b"", status=429, headers=(("Retry-After", "120"),))
     assert await skipped(fetcher, web.page("/a", b"x")) == "rate_limited"
     assert web.hits == {"/robots.txt": 1}
+
+
+@pytest.fixture
+async def pdf_fetcher(web):
+    limits = FetchLimits(page_seconds=0.5, wire_bytes=5_000, body_bytes=6_000, pdf_bytes=20_000)
+    async with Fetcher(Guard((parse_allowed_net(f"127.0.0.1/32:{web.port}"),)), limits) as fetcher:
+        yield fetcher
+
+
+@pytest.mark.parametrize("kind", ["application/pdf", "application/x-pdf", "application/octet-stream", None])
+async def test_a_pdf_may_be_larger_than_a_page(web, pdf_fetcher, kind):
+    headers = (("Content-Type", kind),) if kind else ()
+    page = await pdf_fetcher.fetch(Hit(web.page("/p", b"%PDF-1.7\n" + b"x" * 15_000, headers=headers), "T"))
+    assert isinstance(page, Page)
+    assert (page.content_type, len(page.body)) == (kind or "", 15_009)
+    assert await skipped(pdf_fetcher, web.page("/p", b"%PDF-1.7\n" + b"x" * 25_000, headers=headers)) == "too_large"
+    assert b"application/pdf" in web.heads[-1]
+
+
+async def test_only_a_pdf_may_be_larger(web, pdf_fetcher):
+    for kind in ("application/pdf", ""):
+        url = web.page("/p", b"<html>" + b"x" * 15_000, headers=(("Content-Type", kind),))
+        assert await skipped(pdf_fetcher, url) == "too_large"
+
+
+@pytest.mark.parametrize("size", [10, 15_000, 300_000])
+async def test_a_download_that_is_no_pdf_is_not_read(web, pdf_fetcher, size):
+    headers = (("Content-Type", "application/octet-stream"),)
+    url = web.page("/p", b"x" * size, headers=headers)
+    assert await skipped(pdf_fetcher, url) == ("wrong_type" if size < 20_000 else "too_large")
+
+
+async def test_files_are_never_fetched(web, fetcher, tmp_path):
+    file = tmp_path / "secret.html"
+    file.write_text("secret")
+    for url in (file.as_uri(), f"file://localhost{file}", "file:///etc/passwd", "FILE:///etc/passwd"):
+        assert await skipped(fetcher, url) == "blocked_address"
+        web.page("/r", b"", status=302, headers=(("Location", url),))
+        assert await skipped(fetcher, web.base + "/r") == "blocked_address"

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 import trafilatura
 
-from retrieval.engines.sample import SampleEngine, snippet
+from retrieval.engines.sample import SampleEngine
+from retrieval.engines.snippet import snippet
 from retrieval.errors import RetrievalError
 from retrieval.sample_web import SampleWeb, library, markup
 from retrieval.sample_web.render import render

@@ -1,9 +1,7 @@
 """Searches the sample web that every machine has: BM25 over titles and texts, in memory."""
 
-import re
 import threading
 from collections.abc import Sequence
-from itertools import islice
 
 import anyio.to_thread
 import bm25s
@@ -11,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import urls, words
+from retrieval.engines.snippet import snippet
 from retrieval.sample_web import SampleWeb
 from retrieval.sample_web.markup import SamplePage
 from retrieval.types import Hit, Query
 
 RESULTS_PER_PAGE = 10
-SNIPPET_CHARS = 200
-LEAD_CHARS = 60
 # The rarity of a word that is in nearly half of the pages: such words choose no snippet.
 COMMON = 1.2
-MATCHES = 500
 # A page named after a word of the question is the page about it.
 TITLE_WEIGHT = 1.0
 NAME_WEIGHT = 2.0
@@ -101,33 +97,6 @@ class _FieldIndex:
     def rarity(self, word: str) -> float:
         """Return the weight of a word: the fewer pages have it, the more it tells."""
         return float(np.log1p(self._size / (1 + self._pages_with.get(word, self._size))))
-
-
-def snippet(text: str, weights: dict[str, float]) -> str:
-    """Return the stretch of a text that holds the weightiest words, on one line."""
-    found = [(match.start(), match[0].lower()) for match in islice(_pattern(weights).finditer(text), MATCHES)]
-    best, place = 0.0, 0
-    for start, _ in found:
-        inside = {word for position, word in found if start <= position < start + SNIPPET_CHARS - LEAD_CHARS}
-        weight = sum(weights[word] for word in inside)
-        if weight > best:
-            best, place = weight, start
-    return " ".join(text[_opening(text, place) :][:SNIPPET_CHARS].split())
-
-
-def _opening(text: str, place: int) -> int:
-    """Return where the line, the sentence, or at least a word not far before a place begins."""
-    earliest = max(0, place - LEAD_CHARS)
-    if earliest == 0:
-        return 0
-    ends = (text.rfind("\n", earliest, place), text.rfind(". ", earliest, place), text.find(" ", earliest, place))
-    return next((end + 1 for end in ends if end >= 0), place)
-
-
-def _pattern(weights: dict[str, float]) -> re.Pattern[str]:
-    """Match the beginnings of words that share a stem with the query."""
-    longest_first = sorted(weights, key=len, reverse=True)
-    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first)) or '$.'})", re.IGNORECASE)
 
 
 def _bare_title(page: SamplePage) -> str:
