@@ -621,7 +621,8 @@ class Service:
         """Tell whether an answer could be given now, and if not, why."""
         checks = await self._tools.check()
         ready = all(state == "ok" for state in checks.values())
-        body = {"status": "ready" if ready else "not ready", "checks": checks}
+        engines = self._tools.engine_health()
+        body = {"status": "ready" if ready else "not ready", "checks": checks, "engines": engines}
         return Response(dump(body), 200 if ready else 503, media_type="application/json")
 
     async def version(self) -> Json:

@@ -11,16 +11,18 @@ from typing import TypeVar
 
 import anyio.to_thread
 import httpx2
+from pydantic import SecretStr
 
 from agent.errors import BadSettings
 from agent.reason import Model
 from agent.settings import Settings
 from agent.tools import Tools
+from retrieval.cooldown import PatientEngine
 from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
-from retrieval.limits import ExtractLimits, FetchLimits, LocalLimits, RobotsLimits, SearchLimits
+from retrieval.limits import CooldownLimits, ExtractLimits, FetchLimits, LocalLimits, RobotsLimits, SearchLimits
 from retrieval.local_files import LocalFolder, RoutedFetcher
 from retrieval.rank import Embedder
 from retrieval.read import PageFetcher
@@ -68,8 +70,46 @@ async def _searxng(settings: Settings, stack: AsyncExitStack, nets: list[Allowed
 
     if not settings.searxng_url:
         raise BadSettings("WELLREAD_SEARCH names searxng: set WELLREAD_SEARXNG_URL to its address.")
-    client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=SearchLimits().engine_seconds))
-    return SearxngEngine(settings.searxng_url, client)
+    return SearxngEngine(settings.searxng_url, await _client(stack))
+
+
+async def _brave(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.brave import BraveEngine
+
+    return BraveEngine(_key("brave", settings.brave_api_key), await _client(stack))
+
+
+async def _deepseek(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.deepseek import DeepSeekEngine
+
+    return DeepSeekEngine(_key("deepseek", settings.deepseek_api_key), await _client(stack))
+
+
+async def _serper(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.serper import SerperEngine
+
+    return SerperEngine(_key("serper", settings.serper_api_key), await _client(stack))
+
+
+async def _tavily(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    from retrieval.engines.tavily import TavilyEngine
+
+    return TavilyEngine(_key("tavily", settings.tavily_api_key), await _client(stack))
+
+
+async def _client(stack: AsyncExitStack) -> httpx2.AsyncClient:
+    return await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=SearchLimits().engine_seconds))
+
+
+def _key(engine: str, key: SecretStr | None) -> SecretStr:
+    """Return the key of an engine, ready for a header. Raises BadSettings, which never shows it."""
+    setting = f"WELLREAD_{engine.upper()}_API_KEY"
+    text = key.get_secret_value().strip() if key else ""
+    if not text:
+        raise BadSettings(f"WELLREAD_SEARCH names {engine}: set {setting} to your key for it.")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise BadSettings(f"{setting}: holds a character that no key has. Copy the key once more.")
+    return SecretStr(text)
 
 
 async def _sample(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
@@ -115,11 +155,23 @@ async def _with_files(fetcher: Fetcher, settings: Settings) -> PageFetcher:
     return RoutedFetcher(fetcher, await anyio.to_thread.run_sync(local_folder, settings))
 
 
-ENGINES: dict[str, EngineOpener] = {"ddgs": _ddgs, "searxng": _searxng, "sample": _sample, "local": _local}
+ENGINES: dict[str, EngineOpener] = {
+    "brave": _brave,
+    "ddgs": _ddgs,
+    "deepseek": _deepseek,
+    "local": _local,
+    "sample": _sample,
+    "searxng": _searxng,
+    "serper": _serper,
+    "tavily": _tavily,
+}
+# On this machine: there is nobody to be patient with.
+OWN = frozenset({"local", "sample"})
 
 
 async def _engine(name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
-    return await _known("WELLREAD_SEARCH", name, ENGINES)(settings, stack, nets)
+    engine = await _known("WELLREAD_SEARCH", name, ENGINES)(settings, stack, nets)
+    return engine if name in OWN else PatientEngine(engine, CooldownLimits())
 
 
 def _embedded(settings: Settings) -> Embedder:

@@ -122,11 +122,9 @@ async def _given(question: Question, queries: Sequence[str] = (), language: str 
 
 async def _search(plan: Plan, tools: Tools) -> Found:
     try:
-        found = await search(plan.queries, tools.engines, tools.search_limits)
+        return await search(plan.queries, tools.engines, tools.search_limits)
     except SearchFailed as error:
         raise SearchUnavailable(error.engines) from error
-    tools.last_engines = found.engines
-    return found
 
 
 def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchLimits:

@@ -100,6 +100,14 @@ class Settings(BaseSettings):
         default=("ddgs",), description="comma-separated search engines, in order of preference", min_length=1
     )
     searxng_url: Address = Field(default=None, description="address of a SearXNG server, for the engine searxng")
+    brave_api_key: SecretStr | None = Field(
+        default=None, description="key for the Brave Search API, for the engine brave"
+    )
+    deepseek_api_key: SecretStr | None = Field(
+        default=None, description="key for DeepSeek's search API, for the engine deepseek"
+    )
+    serper_api_key: SecretStr | None = Field(default=None, description="key for the Serper API, for the engine serper")
+    tavily_api_key: SecretStr | None = Field(default=None, description="key for the Tavily API, for the engine tavily")
     local_dir: Path | None = Field(
         default=None, description="folder of your own HTML, Markdown, PDF and text files, for the engine local"
     )

@@ -8,13 +8,14 @@ from anyio import CapacityLimiter
 from agent.errors import AgentError
 from agent.reason import Model
 from agent.settings import Settings
+from retrieval.cooldown import PatientEngine
 from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
 from retrieval.limits import ChunkLimits, FetchLimits, RankLimits, SearchLimits
 from retrieval.rank import Embedder
 from retrieval.read import PageFetcher
 from retrieval.search import SearchEngine, search
-from retrieval.types import EngineReport, Query
+from retrieval.types import Query
 
 
 @dataclass(slots=True)
@@ -32,10 +33,9 @@ class Tools:
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     rank_limits: RankLimits = field(default_factory=RankLimits)
     rank_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
-    last_engines: tuple[EngineReport, ...] = ()
 
     async def check(self, *, live: bool = False) -> dict[str, str]:
-        """Tell of model and search "ok" or a plain reason. `live` searches now instead of recalling the last search."""
+        """Tell of model and search "ok" or a plain reason. `live` searches now; else only what failed lately counts."""
         return {"model": await self._check_model(), "search": await self._check_search(live=live)}
 
     async def _check_model(self) -> str:
@@ -48,10 +48,14 @@ class Tools:
     async def _check_search(self, *, live: bool) -> str:
         if live:
             try:
-                self.last_engines = (await search([Query("python")], self.engines, self.search_limits)).engines
+                await search([Query("python")], self.engines, self.search_limits)
             except RetrievalError as error:
                 return str(error)
-        failed = [report for report in self.last_engines if report.status == "failed"]
-        if self.last_engines and len(failed) == len(self.last_engines):
-            return "; ".join(f"{report.name}: {report.error}" for report in failed)
+        cooling = {engine.name: engine.cooling for engine in self.engines if isinstance(engine, PatientEngine)}
+        if self.engines and len(cooling) == len(self.engines) and all(cooling.values()):
+            return "; ".join(f"{name}: {why}" for name, why in cooling.items())
         return "ok"
+
+    def engine_health(self) -> dict[str, str]:
+        """Tell of each engine "ok", "not asked yet", or what is wrong; of those on this machine there is no more."""
+        return {engine.name: engine.health if isinstance(engine, PatientEngine) else "ok" for engine in self.engines}

@@ -3,6 +3,8 @@
 RetrievalError
 ├── SearchFailed          every engine failed; names each and its error
 ├── EngineError           one engine failed; collected, never fatal alone
+│   ├── EngineRefused     it turned us away: too many requests, a CAPTCHA, a block, a used-up quota, a bad key
+│   └── EngineCooling     it was not asked: it failed lately and is left alone for a while
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
 ├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
 └── WeightsError          embedded weights could not be fetched or are not what they should be
@@ -17,6 +19,18 @@ class RetrievalError(Exception):
 
 class EngineError(RetrievalError):
     """One search engine could not answer. The message is safe for clients: no keys, no addresses of this machine."""
+
+
+class EngineRefused(EngineError):
+    """The engine turned us away. `retry_after_seconds` is for how long, when it said so, else 0."""
+
+    def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class EngineCooling(EngineError):
+    """The engine was not asked, because it failed lately; the message tells how, and when it is asked again."""
 
 
 class SearchFailed(RetrievalError):

@@ -5,13 +5,43 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SearchLimits:
-    """How far to search. `wanted` distinct URLs end the search early."""
+    """How far to search. `wanted` distinct URLs end the search early.
+
+    The first `engines_at_once` healthy engines are asked together, the others when those fail or run dry. Of one site
+    the first `pages_a_site` keep their place, unless the site was asked for; the rest go to the end of the list.
+    """
 
     wanted: int = 80
+    engines_at_once: int = 2
+    pages_a_site: int = 12
     result_pages: int = 8
     result_pages_at_once: int = 4
     engine_seconds: float = 6.0
     total_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CooldownLimits:
+    """How long a failing engine is left alone: the first time and at most, doubled in between.
+
+    `refused` is for engines that turn us away without naming a time, `fault` for any other failure. A time that the
+    engine names is honored up to `told_most_seconds`. Silence of `silent_seconds` is a failure too.
+    """
+
+    refused_first_seconds: float = 30.0
+    refused_most_seconds: float = 1_800.0
+    fault_first_seconds: float = 2.0
+    fault_most_seconds: float = 60.0
+    told_most_seconds: float = 3_600.0
+    silent_seconds: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyLimits:
+    """How large the reply of a search API may be, and how much of an error is looked at."""
+
+    body_bytes: int = 4_000_000
+    error_bytes: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,15 @@
 Knows nothing of models, prompts or HTTP servers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Literal
 
 Recency = Literal["hour", "day", "week", "month", "year"]
+EngineStatus = Literal["ok", "empty", "failed", "cooling"]
+RECENCY_DAYS: Mapping[Recency, int] = {"hour": 1, "day": 1, "week": 7, "month": 31, "year": 366}
 
 
 class SkipReason(StrEnum):
@@ -40,6 +44,13 @@ class SearchFilters:
     after: str | None = None
     before: str | None = None
 
+    def first_day(self, today: date) -> str | None:
+        """Return the earliest day that `after` and `recency` both allow, for engines that know days alone."""
+        if self.recency is None:
+            return self.after
+        recent = (today - timedelta(days=RECENCY_DAYS[self.recency])).isoformat()
+        return max(recent, self.after or recent)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -60,12 +71,22 @@ class Hit:
     date: str | None = None
 
 
+class PartialPage(tuple[Hit, ...]):  # noqa: SLOT001  (a tuple takes no slots)
+    """One result page that lacks something; `note` says what. Whoever does not ask for it sees plain hits."""
+
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineReport:
-    """What one engine did for a search: how many results it gave, or why it gave none."""
+    """What one engine did for a search: how many results it gave, or why it gave none.
+
+    "cooling": it was not asked, because it failed lately. `error` tells how it failed, and of one that is "ok" what its
+    results lack. An engine that was not needed has no report.
+    """
 
     name: str
-    status: Literal["ok", "empty", "failed"]
+    status: EngineStatus
     results: int
     ms: int
     error: str | None = None

@@ -1,30 +1,59 @@
-"""Makes URLs comparable: two addresses of one page become one. Pure."""
+"""Makes URLs comparable: two addresses of one page become one. Pure.
+
+`canonical` is an address to fetch: it only drops what servers ignore. `key` is for comparing alone: mobile, AMP and
+desktop addresses of one page share it, and nothing is ever fetched from it.
+"""
 
 import re
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
-# What analytics and mail tools append; it never selects the page.
-TRACKING = re.compile(r"utm_\w+|gclid|fbclid|yclid|ysclid|msclkid|mc_[ce]id|igshid|_openstat|ref_src|spm")
+# What analytics, advertisers and mail tools append; it never selects the page. The Russian ones: yclid, ysclid, ymclid,
+# yadclid, _openstat, etext, erid, roistat, calltouch, admitad, frommail.
+TRACKING = re.compile(
+    r"utm_\w+|at_(?:campaign|medium|custom\d)|hsa_\w+|_hs(?:enc|mi)|hsctatracking|mkt_tok|mc_[ce]id|oly_(?:anon|enc)_id"
+    r"|vero_(?:id|conv)|gclid|gclsrc|gbraid|wbraid|dclid|srsltid|_ga|_gac|_gl|fbclid|fb_(?:action_ids|action_types|source)"
+    r"|igsh|igshid|msclkid|twclid|ttclid|li_fat_id|rb_clickid|s_cid|wickedid|ref_src|ref_url|spm|trk|cmpid"
+    r"|yclid|ysclid|ymclid|yadclid|_openstat|etext|erid|roistat\w*|calltouch_\w+|admitad_uid|frommail"
+)
 # What a path or query may hold as it is; an encoded byte stays encoded.
 SAFE = "%/:?@!$&'*+,;=~-._"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# Prefixes of hosts that show the same pages as the host without them, where a domain is left.
+ALTERNATE_HOST = re.compile(r"(?:(?:www\d?|m|mobile|amp|wap|touch)\.)+(?=[^.]+\.[^.\d])")
+# en.m.wikipedia.org
+ALTERNATE_LABEL = re.compile(r"(?<=\w)\.(?:m|mobile|amp)(?=\.[^.]+\.[^.\d])")
+AMP_PATH = re.compile(r"(?:^/amp(?=/.)|/amp/?$|\.amp(?=\.html?$)|\.amp$)", re.IGNORECASE)
+AMP_PARAMETER = re.compile(r"amp(?:=1|=true)?|outputtype=amp", re.IGNORECASE)
+INDEX_PAGE = re.compile(r"/index\.html?$", re.IGNORECASE)
+# Caches that show a page of another host, whose address stands in the path: Google's AMP viewer and cache, and
+# Yandex Turbo.
+CACHES = (
+    (re.compile(r"(?:www\.)?google\.[a-z.]{2,6}"), re.compile(r"/amp/(s/)?([^/]+\.[^/]+)(/.*)?")),
+    (re.compile(r"[a-z0-9-]+\.cdn\.ampproject\.org"), re.compile(r"/(?:c|v|wp)/(s/)?([^/]+\.[^/]+)(/.*)?")),
+    (re.compile(r"(?:[a-z0-9-]+\.)?turbopages\.org"), re.compile(r"/(?:turbo/)?()([^/]+\.[^/]+)/s(/.*)?")),
+)
+ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 def canonical(url: str) -> str | None:
-    """Return the comparable form of an http(s) URL, or None when it cannot be fetched at all.
+    """Return an address of the same page in one form, or None when it cannot be fetched at all.
 
-    Lower-cases scheme and host, drops credentials, default ports, fragments and tracking parameters.
+    Lower-cases scheme and host, drops credentials, default ports, fragments and tracking parameters, and takes the page
+    out of the caches that show pages of others.
     """
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
+    host = (host or "").rstrip(".")
     if parts.scheme.lower() not in DEFAULT_PORTS or not host or "\\" in parts.netloc:
         return None
     scheme = parts.scheme.lower()
     netloc = _bracketed(host) if port in (None, DEFAULT_PORTS[scheme]) else f"{_bracketed(host)}:{port}"
-    return urlunsplit((scheme, netloc, parts.path or "/", _without_tracking(parts.query), ""))
+    query = _without_tracking(parts.query)
+    return _out_of_cache(netloc, parts.path, query) or urlunsplit((scheme, netloc, parts.path or "/", query, ""))
 
 
 def local_file(url: str) -> str | None:
@@ -33,9 +62,22 @@ def local_file(url: str) -> str | None:
 
 
 def key(url: str) -> str:
-    """Return what two addresses of one page share: no scheme, no "www.", no trailing slash."""
+    """Return what the addresses of one page share, given a canonical one.
+
+    No scheme, no mobile or AMP marks, no trailing slash or index page; one encoding; parameters in one order.
+    """
     parts = urlsplit(url)
-    return parts.netloc.removeprefix("www.") + parts.path.rstrip("/") + "?" + parts.query
+    path = INDEX_PAGE.sub("", AMP_PATH.sub("", parts.path)).rstrip("/")
+    kept = sorted(_encoded(pair) for pair in parts.query.split("&") if pair and not AMP_PARAMETER.fullmatch(pair))
+    return host_key(url) + _encoded(path) + "?" + "&".join(kept)
+
+
+def host_key(url: str) -> str:
+    """Return what the addresses of one site share: its host, and its port where it is an unusual one."""
+    netloc = urlsplit(url).netloc.lower()
+    if not netloc.isascii():
+        netloc = _ascii_host(netloc)
+    return ALTERNATE_LABEL.sub("", ALTERNATE_HOST.sub("", netloc, count=1), count=1)
 
 
 def site(url: str) -> str:
@@ -67,9 +109,34 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _ascii_host(netloc: str) -> str:
+    try:
+        return netloc.encode("idna").decode("ascii")
+    except UnicodeError:
+        # Not a name that could be resolved; it still has to be compared with itself.
+        return netloc
+
+
 def _without_tracking(query: str) -> str:
-    if not query:
-        return ""
-    pairs = parse_qsl(query, keep_blank_values=True)
-    kept = [(name, value) for name, value in pairs if not TRACKING.fullmatch(name.lower())]
-    return query if len(kept) == len(pairs) else urlencode(kept)
+    """Drop parameters and leave the others byte for byte: some servers mind how they are encoded."""
+    pairs = query.split("&")
+    kept = [pair for pair in pairs if not TRACKING.fullmatch(unquote_plus(pair.partition("=")[0]).lower())]
+    return query if len(kept) == len(pairs) else "&".join(kept)
+
+
+def _out_of_cache(netloc: str, path: str, query: str) -> str | None:
+    for host, cached in CACHES:
+        if host.fullmatch(netloc) and (found := cached.fullmatch(path)):
+            scheme = "http" if found[1] is None else "https"
+            return canonical(urlunsplit((scheme, found[2], found[3] or "/", query, "")))
+    return None
+
+
+def _encoded(text: str) -> str:
+    """Return one spelling of a percent-encoded text: what needs no encoding is decoded, the rest is in upper case."""
+    return ENCODED.sub(_respelled, quote(text, SAFE + "()[]"))
+
+
+def _respelled(found: re.Match[str]) -> str:
+    byte = int(found[1], 16)
+    return chr(byte) if byte in UNRESERVED else f"%{byte:02X}"

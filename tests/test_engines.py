@@ -178,6 +178,7 @@ class Public:
     """Stands for `ddgs.DDGS`: gives rows or raises."""
 
     outcome: object = ()
+    refusals: tuple[str, ...] = ()
     calls: list[tuple[str, dict]] = field(default_factory=list)
     timeouts: list[int] = field(default_factory=list)
 

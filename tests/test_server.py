@@ -70,6 +70,9 @@ class FakeTools:
     async def check(self, *, live=False):
         return {"model": "ok" if self.model.up else "down", "search": "ok"}
 
+    def engine_health(self):
+        return {"ddgs": "ok", "brave": "cooling: answered 429; asked again in 30 s"}
+
 
 async def tower(question, tools, emit):
     await emit(Progress("Searching\n"))
@@ -385,6 +388,7 @@ async def test_a_model_that_is_down_is_told_before_the_reply_begins():
     assert (reply.status_code, reply.json()["error"]["code"], reply.headers["retry-after"]) == (503, "overloaded", "10")
     assert "x-should-retry" not in reply.headers
     assert (ready.status_code, ready.json()["checks"]) == (503, {"model": "down", "search": "ok"})
+    assert ready.json()["engines"] == {"ddgs": "ok", "brave": "cooling: answered 429; asked again in 30 s"}
 
 
 async def test_search(plain):

@@ -3,16 +3,22 @@
 The server must list `json` under `search.formats` and not limit API requests: both are off in its default settings.
 """
 
-import json
 from typing import Any
 
 import httpx2
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from retrieval.errors import EngineError
-from retrieval.types import Hit, Query
+from retrieval.engines.ask_api import REFUSALS, ask_api
+from retrieval.engines.operators import with_sites
+from retrieval.errors import EngineRefused
+from retrieval.types import Hit, PartialPage, Query
 
 TIME_RANGES = {"hour": "day", "day": "day", "week": "week", "month": "month", "year": "year"}
+REMEDIES = {
+    **REFUSALS,
+    403: "answered 403: allow the JSON format in its settings (search.formats: [html, json])",
+    429: "answered 429: its limiter refuses us; set server.limiter to false for a private server",
+}
 
 
 class _Result(BaseModel):
@@ -38,21 +44,23 @@ class SearxngEngine:
 
     async def search(self, query: Query, page: int) -> tuple[Hit, ...]:
         """Return one result page. Raises EngineError when the server, or every engine behind it, fails."""
-        try:
-            reply = await self._client.get(self._url, params=_parameters(query, page))
-        except httpx2.HTTPError as error:
-            raise EngineError(f"cannot be reached ({type(error).__name__})") from error
-        if reply.status_code != 200:
-            raise EngineError(_refusal(reply.status_code))
-        return _hits(reply.content)
+        request = self._client.build_request("GET", self._url, params=_parameters(query, page))
+        reply = await ask_api(self._client, request, _Reply, REMEDIES)
+        hits = tuple(_hit(row, row.url) for row in reply.results if row.url)
+        if not reply.unresponsive_engines:
+            return hits
+        unresponsive = _names(reply.unresponsive_engines)
+        if not hits and page == 1:
+            # It suspends such engines itself, for minutes.
+            raise EngineRefused(f"every engine behind it is unresponsive: {unresponsive}")
+        partial = PartialPage(hits)
+        partial.note = f"unresponsive behind it: {unresponsive}"
+        return partial
 
 
 def _parameters(query: Query, page: int) -> dict[str, str]:
     filters = query.filters
-    words = query.text + "".join(f" -site:{domain}" for domain in filters.excluded_domains)
-    if filters.domains:
-        words += " " + " OR ".join(f"site:{domain}" for domain in filters.domains)
-    parameters = {"q": words, "format": "json", "pageno": str(page)}
+    parameters = {"q": with_sites(query.text, filters), "format": "json", "pageno": str(page)}
     if query.language:
         parameters["language"] = query.language
     if filters.recency:
@@ -60,26 +68,8 @@ def _parameters(query: Query, page: int) -> dict[str, str]:
     return parameters
 
 
-def _refusal(status: int) -> str:
-    if status == 403:
-        return "answered 403: allow the JSON format in its settings (search.formats: [html, json])"
-    if status == 429:
-        return "answered 429: its limiter refuses us; set server.limiter to false for a private server"
-    return f"answered {status}"
-
-
-def _hits(body: bytes) -> tuple[Hit, ...]:
-    try:
-        reply = _Reply.model_validate(json.loads(body))
-    except (ValueError, ValidationError) as error:
-        raise EngineError("sent something that is not its JSON format") from error
-    if not reply.results and reply.unresponsive_engines:
-        raise EngineError("every engine behind it is unresponsive: " + _names(reply.unresponsive_engines))
-    return tuple(
-        Hit(row.url, row.title or "", row.content or "", (row.published or "")[:10] or None)
-        for row in reply.results
-        if row.url
-    )
+def _hit(row: _Result, url: str) -> Hit:
+    return Hit(url, row.title or "", row.content or "", (row.published or "")[:10] or None)
 
 
 def _names(unresponsive: list[Any]) -> str:
