@@ -13,13 +13,13 @@ TRACKING = re.compile(
     r"utm_\w+|at_(?:campaign|medium|custom\d)|hsa_\w+|_hs(?:enc|mi)|hsctatracking|mkt_tok|mc_[ce]id|oly_(?:anon|enc)_id"
     r"|vero_(?:id|conv)|gclid|gclsrc|gbraid|wbraid|dclid|srsltid|_ga|_gac|_gl|fbclid|fb_(?:action_ids|action_types|source)"
     r"|igsh|igshid|msclkid|twclid|ttclid|li_fat_id|rb_clickid|s_cid|wickedid|ref_src|ref_url|spm|trk|cmpid"
-    r"|yclid|ysclid|ymclid|yadclid|_openstat|etext|erid|roistat\w*|calltouch_\w+|admitad_uid|frommail"
+    r"|usqp|amp_(?:gsa|js_v|r|tf|ct)|yclid|ysclid|ymclid|yadclid|_openstat|etext|erid|roistat\w*|calltouch_\w+|admitad_uid|frommail"
 )
 # What a path or query may hold as it is; an encoded byte stays encoded.
 SAFE = "%/:?@!$&'*+,;=~-._"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # Prefixes of hosts that show the same pages as the host without them, where a domain is left.
-ALTERNATE_HOST = re.compile(r"(?:(?:www\d?|m|mobile|amp|wap|touch)\.)+(?=[^.]+\.[^.\d])")
+ALTERNATE_HOST = re.compile(r"\A(?:(?:www\d?|m|mobile|amp|wap|touch)\.)+(?=[^.]+\.[^.\d])")
 # en.m.wikipedia.org
 ALTERNATE_LABEL = re.compile(r"(?<=\w)\.(?:m|mobile|amp)(?=\.[^.]+\.[^.\d])")
 AMP_PATH = re.compile(r"(?:^/amp(?=/.)|/amp/?$|\.amp(?=\.html?$)|\.amp$)", re.IGNORECASE)
@@ -77,7 +77,7 @@ def host_key(url: str) -> str:
     netloc = urlsplit(url).netloc.lower()
     if not netloc.isascii():
         netloc = _ascii_host(netloc)
-    return ALTERNATE_LABEL.sub("", ALTERNATE_HOST.sub("", netloc, count=1), count=1)
+    return ALTERNATE_LABEL.sub("", ALTERNATE_HOST.sub("", netloc), count=1)
 
 
 def site(url: str) -> str:
@@ -126,15 +126,21 @@ def _without_tracking(query: str) -> str:
 
 def _out_of_cache(netloc: str, path: str, query: str) -> str | None:
     for host, cached in CACHES:
-        if host.fullmatch(netloc) and (found := cached.fullmatch(path)):
+        # A cache of a cache is nothing that a cache writes; taking it apart could go on without end.
+        if host.fullmatch(netloc) and (found := cached.fullmatch(path)) and not _is_cache(found[2]):
             scheme = "http" if found[1] is None else "https"
             return canonical(urlunsplit((scheme, found[2], found[3] or "/", query, "")))
     return None
 
 
+def _is_cache(netloc: str) -> bool:
+    name = netloc.rpartition("@")[2].partition(":")[0].lower().rstrip(".")
+    return any(host.fullmatch(name) for host, _ in CACHES)
+
+
 def _encoded(text: str) -> str:
     """Return one spelling of a percent-encoded text: what needs no encoding is decoded, the rest is in upper case."""
-    return ENCODED.sub(_respelled, quote(text, SAFE + "()[]"))
+    return ENCODED.sub(_respelled, quote(text, SAFE + "()[]", errors="replace"))
 
 
 def _respelled(found: re.Match[str]) -> str:

@@ -3,10 +3,11 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
+from retrieval.cooldown import PatientEngine
 from retrieval.errors import EngineError, SearchFailed
-from retrieval.limits import SearchLimits
-from retrieval.search import fuse, search
-from retrieval.types import Hit, Query, SearchFilters
+from retrieval.limits import CooldownLimits, SearchLimits
+from retrieval.search import fuse, search, spread
+from retrieval.types import Hit, PartialPage, Query, SearchFilters
 
 pytestmark = pytest.mark.anyio
 LIMITS = SearchLimits(wanted=25, result_pages=5, engine_seconds=0.2, total_seconds=1.0)
@@ -92,3 +93,150 @@ def test_filters_hold_whatever_the_engine_did():
     assert [hit.url for hit in fuse([rows], [only])] == ["https://a.org/1"]
     late = SearchFilters(after="2026-02-01")
     assert [hit.url for hit in fuse([rows], [late])] == ["https://docs.a.org/2", "https://b.org/3"]
+
+
+# the pool
+
+
+def names(found) -> list[tuple[str, str]]:
+    return [(report.name, report.status) for report in found.engines]
+
+
+async def test_two_engines_are_asked_together_and_the_others_are_spared():
+    engines = [Scripted(name) for name in ("a", "b", "c")]
+    found = await search([Query("q")], engines, LIMITS)
+    assert names(found) == [("a", "ok"), ("b", "ok")]
+    assert engines[2].asked == []
+
+
+async def test_the_next_engine_takes_over_from_one_that_fails():
+    engines = [Scripted("a", error="answered 500"), Scripted("b", total=12), Scripted("c"), Scripted("d")]
+    found = await search([Query("q")], engines, LIMITS)
+    assert names(found)[:3] == [("a", "failed"), ("b", "ok"), ("c", "ok")]
+    assert len(found.hits) >= 25
+
+
+async def test_the_next_engine_takes_over_when_there_is_too_little():
+    engines = [Scripted("a", total=3), Scripted("b", total=4), Scripted("c", total=5), Scripted("d", total=0)]
+    found = await search([Query("q")], engines, LIMITS)
+    assert names(found) == [("a", "ok"), ("b", "ok"), ("c", "ok"), ("d", "empty")]
+    assert len(found.hits) == 12
+
+
+async def test_the_order_is_by_preference_whoever_answers_first():
+    slow, quick = Scripted("slow", total=3, delay=0.05), Scripted("quick", total=3)
+    found = await search([Query("q")], [slow, quick], LIMITS)
+    assert [hit.url.split("/")[2] for hit in found.hits[:2]] == ["slow.org", "quick.org"]
+    assert names(found) == [("slow", "ok"), ("quick", "ok")]
+
+
+@dataclass
+class Picky(Scripted):
+    """An engine that takes one query alone."""
+
+    takes: str = ""
+
+    async def search(self, query: Query, page: int) -> tuple[Hit, ...]:
+        if query.text != self.takes:
+            raise EngineError("not this one")
+        return await super().search(query, page)
+
+
+async def test_a_query_that_an_engine_failed_goes_to_the_next_one():
+    engines = [Picky("a", takes="one"), Scripted("b")]
+    found = await search([Query("one"), Query("two")], engines, SearchLimits(wanted=5, engines_at_once=1))
+    assert [query for query, _ in engines[1].asked] == ["two"]
+    assert {hit.url.split("/")[3] for hit in found.hits} == {"one", "two"}
+
+
+async def test_what_the_filters_drop_does_not_count_as_enough():
+    filters = SearchFilters(domains=("b.org",))
+    found = await search([Query("q", None, filters)], [Scripted("a"), Scripted("b")], SearchLimits(wanted=15))
+    assert len(found.hits) >= 15
+    assert {hit.url.split("/")[2] for hit in found.hits} == {"b.org"}
+
+
+@dataclass
+class Dated(Scripted):
+    async def search(self, query: Query, page: int) -> tuple[Hit, ...]:
+        return (Hit("https://a.org/old", "", date="2001-01-01"), Hit("https://a.org/undated", "")) * (page == 1)
+
+
+async def test_recency_holds_where_an_engine_does_not_know_it():
+    found = await search([Query("q", None, SearchFilters(recency="year"))], [Dated()], LIMITS)
+    assert [hit.url for hit in found.hits] == ["https://a.org/undated"]
+
+
+def frozen_engine() -> PatientEngine:
+    """Make an engine that fails, for which no time passes."""
+    return PatientEngine(Scripted("cold", error="answered 500"), CooldownLimits(), clock=lambda: 0.0)
+
+
+async def test_a_cooling_engine_gives_its_place_to_the_next_at_once():
+    cold = frozen_engine()
+    with pytest.raises(SearchFailed, match="cold: answered 500$"):
+        await search([Query("q")], [cold], LIMITS)
+    found = await search([Query("q")], [cold, Scripted("warm")], LIMITS)
+    assert [(report.name, report.status, report.error) for report in found.engines] == [
+        ("cold", "cooling", "answered 500; asked again in 2 s"),
+        ("warm", "ok", None),
+    ]
+
+
+async def test_all_failed_or_cooling_is_an_error_that_names_each():
+    cold = frozen_engine()
+    with pytest.raises(SearchFailed):
+        await search([Query("q")], [cold], LIMITS)
+    with pytest.raises(SearchFailed) as caught:
+        await search([Query("q")], [cold, Scripted("down", error="HTTP 403")], LIMITS)
+    assert caught.value.engines == {"cold": "answered 500; asked again in 2 s", "down": "HTTP 403"}
+
+
+async def test_an_engine_that_is_silent_for_its_time_cools():
+    hanging = PatientEngine(Scripted("hanging", delay=30), CooldownLimits(silent_seconds=0.1))
+    with pytest.raises(SearchFailed):
+        await search([Query("q")], [hanging], LIMITS)
+    assert hanging.cooling.startswith("no answer within")
+
+
+async def test_local_files_are_searched_beside_the_web_not_instead():
+    files, web, spare = Scripted("local", total=60), Scripted("web"), Scripted("spare")
+    found = await search([Query("q")], [files, web, spare], SearchLimits(wanted=25, engines_at_once=1))
+    assert names(found) == [("local", "ok"), ("web", "ok")]
+    assert len(web.asked) > 1
+    found = await search([Query("q")], [web, spare, files], SearchLimits(wanted=25, engines_at_once=1))
+    assert names(found) == [("web", "ok"), ("local", "ok")]
+
+
+async def test_local_files_hide_no_outage_of_the_web():
+    down = Scripted("down", error="HTTP 403")
+    with pytest.raises(SearchFailed) as caught:
+        await search([Query("q")], [Scripted("local", total=0), down], LIMITS)
+    assert caught.value.engines == {"down": "HTTP 403"}
+    found = await search([Query("q")], [Scripted("local", total=3), down], LIMITS)
+    assert names(found) == [("local", "ok"), ("down", "failed")]
+
+
+@dataclass
+class Partial(Scripted):
+    async def search(self, query: Query, page: int) -> tuple[Hit, ...]:
+        page = PartialPage(await super().search(query, page))
+        page.note = "unresponsive behind it: brave timeout"
+        return page
+
+
+async def test_what_results_lack_is_in_the_report():
+    found = await search([Query("q")], [Partial()], LIMITS)
+    assert (found.engines[0].status, found.engines[0].error) == ("ok", "unresponsive behind it: brave timeout")
+
+
+def test_one_site_does_not_fill_the_list():
+    rows = hits(*(f"https://{host}.org/{i}" for i in range(4) for host in ("a", "www.a", "m.a")), "https://b.org/1")
+    assert [hit.url for hit in spread(rows, 2)][:3] == ["https://a.org/0", "https://www.a.org/0", "https://b.org/1"]
+    assert sorted(spread(rows, 2), key=rows.index) == rows
+    assert list(spread(rows, 2, ["a.org"])) == rows
+
+
+def test_local_files_are_no_site():
+    rows = [*hits(*(f"file:///home/{i}.md" for i in range(5))), Hit("https://a.org/", "")]
+    assert list(spread(rows, 2)) == rows

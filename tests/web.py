@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Web:
     most_open: int = 0
     connected: int = 0
     heads: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     @property
     def base(self) -> str:
@@ -48,6 +50,7 @@ class Web:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.heads.append(head)
+                self.bodies.append(await reader.readexactly(body_bytes(head)))
                 path = head.split()[1].decode()
                 self.hits[path] += 1
                 self.open += 1
@@ -77,6 +80,11 @@ class Web:
         with suppress(TimeoutError):
             if seconds and not await asyncio.wait_for(reader.read(1), seconds):
                 raise ConnectionResetError
+
+
+def body_bytes(head: bytes) -> int:
+    found = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    return int(found[1]) if found else 0
 
 
 def zipped(body: bytes) -> bytes:
