@@ -98,7 +98,11 @@ async def _tavily(settings: Settings, stack: AsyncExitStack, nets: list[AllowedN
 
 
 async def _client(stack: AsyncExitStack) -> httpx2.AsyncClient:
-    return await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=SearchLimits().engine_seconds))
+    # In a thread: it reads the machine's certificates.
+    client = await anyio.to_thread.run_sync(
+        partial(httpx2.AsyncClient, trust_env=False, timeout=SearchLimits().engine_seconds)
+    )
+    return await stack.enter_async_context(client)
 
 
 def _key(engine: str, key: SecretStr | None) -> SecretStr:

@@ -1,6 +1,7 @@
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,7 +95,7 @@ class Flaky:
 
     async def search(self, query: Query, page: int) -> tuple[Hit, ...]:
         self.asked += 1
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         outcome = self.outcomes.pop(0) if self.outcomes else ()
         if outcome == "hang":
             await anyio.sleep_forever()

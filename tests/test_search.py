@@ -174,7 +174,7 @@ def frozen_engine() -> PatientEngine:
 
 async def test_a_cooling_engine_gives_its_place_to_the_next_at_once():
     cold = frozen_engine()
-    with pytest.raises(SearchFailed, match="cold: answered 500$"):
+    with pytest.raises(SearchFailed, match=r"cold: answered 500$"):
         await search([Query("q")], [cold], LIMITS)
     found = await search([Query("q")], [cold, Scripted("warm")], LIMITS)
     assert [(report.name, report.status, report.error) for report in found.engines] == [

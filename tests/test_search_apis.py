@@ -306,7 +306,7 @@ async def test_a_reply_that_unpacks_too_large_is_an_error(api):
 
 @EVERY
 async def test_a_broken_line_is_an_error(api):
-    assert str(await failure(api, b"{}", declared=100, delay=0)).startswith("cannot be reached (")
+    assert str(await failure(api, b"{}", 200, (*JSON, ("Content-Encoding", "gzip")))).startswith("cannot be reached (")
     async with httpx2.AsyncClient(trust_env=False, timeout=1) as client:
         engine = api.engine(SecretStr(KEY), client, "http://127.0.0.1:9/")
         with pytest.raises(EngineError, match=r"^cannot be reached \(ConnectError\)$"):
