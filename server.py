@@ -683,9 +683,12 @@ async def doctor(settings: Settings, opened: Opener = open_tools) -> int:
     """Open the tools, check each and say what is wrong; 1 when something is."""
     async with opened(settings) as tools:
         checks = await tools.check(live=True)
+        engines = tools.engine_health()
         folder = await files_searched(settings)
     for name, state in checks.items():
         _say(f"{name}: {state}")
+    for name, state in engines.items():
+        _say(f"engine {name}: {state}")
     if folder:
         _say(folder)
     return int(any(state != "ok" for state in checks.values()))

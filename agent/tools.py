@@ -51,9 +51,9 @@ class Tools:
                 await search([Query("python")], self.engines, self.search_limits)
             except RetrievalError as error:
                 return str(error)
-        cooling = {engine.name: engine.cooling for engine in self.engines if isinstance(engine, PatientEngine)}
-        if self.engines and len(cooling) == len(self.engines) and all(cooling.values()):
-            return "; ".join(f"{name}: {why}" for name, why in cooling.items())
+        cooling = [(engine.name, engine.cooling) for engine in self.engines if isinstance(engine, PatientEngine)]
+        if self.engines and len(cooling) == len(self.engines) and all(why for _, why in cooling):
+            return "; ".join(f"{name}: {why}" for name, why in cooling)
         return "ok"
 
     def engine_health(self) -> dict[str, str]:

@@ -9,9 +9,10 @@ import pytest
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 
 from retrieval.engines.ddgs import DdgsEngine
+from retrieval.engines.ddgs_refusals import WatchedDDGS
 from retrieval.engines.searxng import SearxngEngine
-from retrieval.errors import EngineError
-from retrieval.types import Hit, Query, SearchFilters
+from retrieval.errors import EngineError, EngineRefused
+from retrieval.types import Hit, PartialPage, Query, SearchFilters
 from tests import web as local
 
 pytestmark = pytest.mark.anyio
@@ -139,6 +140,18 @@ async def test_an_outage_behind_searxng_is_no_empty_result():
         "every engine behind it is unresponsive: "
         "brave too many requests, google Suspended: access denied, qwant CAPTCHA"
     )
+
+
+async def test_engines_that_are_missing_behind_searxng_are_noted():
+    async with searxng(reply(result(1), unresponsive=[["brave", "timeout"]])) as (engine, _):
+        page = await engine.search(Query("pier"), 1)
+    assert isinstance(page, PartialPage)
+    assert (len(page), page.note) == (1, "unresponsive behind it: brave timeout")
+
+
+async def test_a_later_page_of_searxng_may_be_empty_though_an_engine_is_missing():
+    async with searxng(reply(unresponsive=[["brave", "timeout"]])) as (engine, _):
+        assert await engine.search(Query("pier"), 2) == ()
 
 
 async def test_unresponsive_engines_of_another_shape_are_named_too():
@@ -271,6 +284,75 @@ async def test_a_failure_of_ddgs_does_not_repeat_the_query():
     with pytest.raises(EngineError) as caught:
         await ask(Public(error), Query("my illness"))
     assert str(caught.value) == "DDGSException: error sending request for url (https://x.org/): timed out"
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (RatelimitException("https://html.duckduckgo.com/html 202 Ratelimit"), True),
+        (DDGSException("https://www.bing.com/search?q=x 429 Too Many Requests"), True),
+        (TimeoutException("operation timed out"), False),
+        (DDGSException("error sending request"), False),
+    ],
+)
+async def test_refusals_of_ddgs_are_told_from_faults(error, refused):
+    with pytest.raises(EngineError) as caught:
+        await ask(Public(error), Query("pier"))
+    assert isinstance(caught.value, EngineRefused) == refused
+
+
+async def test_nothing_found_by_ddgs_while_it_was_turned_away_is_no_empty_result():
+    refusals = ("duckduckgo answered 202", "brave answered 429", "duckduckgo answered 202")
+    with pytest.raises(EngineRefused) as caught:
+        await ask(Public(DDGSException("No results found."), refusals), Query("pier"))
+    assert str(caught.value) == "turned away: brave answered 429, duckduckgo answered 202"
+    page = await ask(Public([{"href": "https://a.org/1"}], refusals[:1]), Query("pier"))
+    assert (len(page), page.note) == (1, "turned away: duckduckgo answered 202")
+
+
+# the installed ddgs itself, with its DuckDuckGo on loopback
+
+DUCKDUCKGO = b"""<html><body><div id="links" class="results">
+<div class="result results_links results_links_deep web-result"><div class="links_main links_deep result__body">
+<h2 class="result__title"><a rel="nofollow" class="result__a" href="https://a.org/1">One</a></h2>
+<a class="result__snippet" href="https://a.org/1">First <b>pier</b></a></div></div></div></body></html>"""
+ANOMALY = b"""<html><body><form id="challenge-form" action="//duckduckgo.com/anomaly.js?sv=html">
+<div class="anomaly-modal__title">Unfortunately, bots use DuckDuckGo too.</div></form></body></html>"""
+
+
+@asynccontextmanager
+async def duckduckgo(body: bytes, status: int = 200):
+    async with local.running() as web:
+        web.page("/html/", body, status=status)
+
+        class Nearby(WatchedDDGS):
+            def _get_engines(self, category, backend):
+                engines = super()._get_engines(category, backend)
+                for engine in engines:
+                    engine.search_url = web.base + "/html/"
+                return engines
+
+        yield DdgsEngine(2.0, Nearby, "duckduckgo"), web
+
+
+async def test_the_installed_ddgs_finds_results():
+    async with duckduckgo(DUCKDUCKGO) as (engine, web):
+        hits = await engine.search(Query("pier", "ru"), 1)
+    assert [(hit.url, hit.title) for hit in hits] == [("https://a.org/1", "One")]
+    assert b"q=pier" in web.bodies[0]
+    assert b"l=ru-ru" in web.bodies[0]
+
+
+@pytest.mark.parametrize(("body", "status"), [(ANOMALY, 202), (ANOMALY, 200), (b"", 403), (b"", 429)])
+async def test_the_installed_ddgs_is_turned_away(body, status):
+    async with duckduckgo(body, status) as (engine, _):
+        with pytest.raises(EngineRefused, match=r"turned away: duckduckgo (answered|asks for a CAPTCHA)"):
+            await engine.search(Query("pier"), 1)
+
+
+async def test_the_installed_ddgs_finds_nothing():
+    async with duckduckgo(b"<html><body><div class='no-results'>No results.</div></body></html>") as (engine, _):
+        assert await engine.search(Query("pier"), 1) == ()
 
 
 async def test_a_row_without_an_address_is_left_out():

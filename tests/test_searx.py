@@ -58,8 +58,7 @@ def settings(web, port: int) -> str:
     engines = json.dumps([engine_entry(web, name) for name in ("up", "down")])
     text = re.sub(r"(?ms)^engines:.*?(?=^\w)", lambda _: f"engines: {engines}\n", text)
     text = re.sub(r"(?m)^search:", "search:\n    formats: [html, json]", text)
-    text = text.replace("ultrasecretkey", "for this test").replace("port : 8888", f"port : {port}\n    limiter: false")
-    return text
+    return text.replace("ultrasecretkey", "for this test").replace("port : 8888", f"port : {port}\n    limiter: false")
 
 
 def free_port() -> int:
@@ -126,5 +125,5 @@ async def test_a_real_searx(engine, upstream):
     assert partial.note.startswith("unresponsive behind it: down ")
 
     upstream.page("/up", b"", status=500)
-    with pytest.raises(EngineRefused, match="every engine behind it is unresponsive: .*up"):
+    with pytest.raises(EngineRefused, match=r"every engine behind it is unresponsive: .*up"):
         await engine.search(Query("a third"), 1)

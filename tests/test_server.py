@@ -545,7 +545,9 @@ async def test_doctor_tells_what_is_wrong(capsys):
         yield FakeTools(up=False)
 
     assert await server.doctor(Settings(), opened) == 1
-    assert capsys.readouterr().out == "model: down\nsearch: ok\n"
+    assert capsys.readouterr().out == (
+        "model: down\nsearch: ok\nengine ddgs: ok\nengine brave: cooling: answered 429; asked again in 30 s\n"
+    )
 
 
 def test_models_says_which_and_why():

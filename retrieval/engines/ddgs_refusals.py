@@ -7,8 +7,8 @@ else changes; a test holds it against the version that is installed.
 import re
 from typing import Any
 
-from ddgs import DDGS
 from ddgs.base import BaseSearchEngine
+from ddgs.ddgs import DDGS  # not of the package itself: that one makes a DDGS of any subclass
 from ddgs.http_client import HttpClient, Response
 
 CHALLENGE = re.compile(r"captcha|unusual traffic|not a robot|anomaly-modal|just a moment|showcaptcha", re.IGNORECASE)
