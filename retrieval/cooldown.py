@@ -1,7 +1,7 @@
 """How long a search engine is left alone after a failure: a back-off that grows, and that a success ends.
 
 A `PatientEngine` lives as long as the server, so what one request learns spares the next. Requests count by when they
-were sent: those under way together fail together, and that is one failure; what was sent before a failure proves
+were sent: those under way together fail together, and that is one failure; what was sent before a refusal proves
 nothing by succeeding.
 """
 
@@ -27,6 +27,7 @@ class Cooldown:
 
     limits: CooldownLimits = field(default_factory=CooldownLimits)
     error: str = ""
+    _refused: bool = False
     _failures: int = 0
     _failed_at: float = -math.inf
     _until: float = -math.inf
@@ -36,15 +37,16 @@ class Cooldown:
         return max(0.0, self._until - now)
 
     def succeeded(self, sent: float) -> None:
-        """Forget all failures, if the request was sent after the last of them."""
-        if sent >= self._failed_at:
-            self._failures, self._until, self.error = 0, -math.inf, ""
+        """Forget all failures; after a refusal only if the request was sent later."""
+        if sent >= self._failed_at or not self._refused:
+            self._failures, self._refused, self._until, self.error = 0, False, -math.inf, ""
 
     def failed(self, error: EngineError, sent: float, now: float) -> None:
         """Begin a cool-down, longer than the one before, or lengthen the one that runs."""
         if sent >= self._failed_at:
             self._failures += 1
             self._failed_at = now
+        self._refused = self._refused or isinstance(error, EngineRefused)
         until = now + self._wait(error)
         if until >= self._until:
             self._until, self.error = until, str(error)

@@ -58,6 +58,17 @@ def test_requests_under_way_together_fail_once():
     assert cooldown.seconds_left(41.0) == 30
 
 
+def test_a_fault_among_successes_is_forgotten():
+    cooldown = Cooldown(LIMITS)
+    cooldown.failed(FAULT, 0.0, 1.0)
+    cooldown.succeeded(0.5)
+    assert cooldown.seconds_left(1.1) == 0
+    cooldown.failed(REFUSAL, 2.0, 3.0)
+    cooldown.failed(FAULT, 2.0, 3.0)
+    cooldown.succeeded(2.5)
+    assert cooldown.seconds_left(3.0) == 30
+
+
 def test_a_fault_does_not_shorten_what_a_refusal_began():
     cooldown = Cooldown(LIMITS)
     cooldown.failed(REFUSAL, 0.0, 1.0)
@@ -66,8 +77,9 @@ def test_a_fault_does_not_shorten_what_a_refusal_began():
     assert cooldown.error == str(REFUSAL)
 
 
-ERRORS = st.one_of(st.just(FAULT), st.floats(0, 1e6).map(lambda seconds: EngineRefused("no", seconds)))
-EVENTS = st.lists(st.tuples(st.one_of(st.none(), ERRORS), st.floats(0, 50), st.floats(0, 5)), max_size=30)
+# Whole seconds, so that sums are exact.
+ERRORS = st.one_of(st.just(FAULT), st.integers(0, 10**6).map(lambda seconds: EngineRefused("no", seconds)))
+EVENTS = st.lists(st.tuples(st.one_of(st.none(), ERRORS), st.integers(0, 50), st.integers(0, 5)), max_size=30)
 
 
 @given(EVENTS)

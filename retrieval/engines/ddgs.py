@@ -65,7 +65,7 @@ class DdgsEngine:
         )
         if not client.refusals:
             return hits
-        if not hits:
+        if not hits and page == 1:
             raise EngineRefused(f"turned away: {_listed(client.refusals)}")
         partial = PartialPage(hits)
         partial.note = f"turned away: {_listed(client.refusals)}"
