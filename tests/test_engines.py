@@ -171,6 +171,15 @@ async def test_what_is_not_its_json_is_an_error(body):
     assert await failure(body) == "sent something that is not its JSON format"
 
 
+async def test_half_a_character_can_be_asked():
+    async with searxng(reply()) as (engine, web):
+        await engine.search(Query("a\ud83d pier"), 1)
+        assert asked(web)["q"] == "a? pier"
+    public = Public()
+    await ask(public, Query("a\ud83d pier"))
+    assert public.calls[0][0] == "a? pier"
+
+
 async def test_a_searxng_that_is_not_there():
     async with httpx2.AsyncClient(trust_env=False, timeout=1) as client:
         with pytest.raises(EngineError, match=r"cannot be reached \(ConnectError\)") as caught:

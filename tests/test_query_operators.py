@@ -17,6 +17,7 @@ def test_clipped_text_is_the_beginning_in_whole_words(text, chars, words):
     kept = clipped(text, chars, words)
     assert len(kept) <= chars
     assert len(kept.split()) <= words
+    assert kept == kept.strip()
     if not text.split() or len(text.split()[0]) <= chars:
         assert kept.split() == text.split()[: len(kept.split())]
 

@@ -214,8 +214,16 @@ async def test_a_row_without_an_address_is_left_out(api):
 
 
 @EVERY
+async def test_half_a_character_spoils_no_reply(api):
+    row = {"url": "https://a.org/", "link": "https://a.org/", "title": "cut \ud83d"}
+    async with opened(api, api.partly(row)) as (engine, _):
+        assert await engine.search(Query("pier"), 1) == (Hit("https://a.org/", "cut \ud83d"),)
+
+
+@EVERY
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b'{"error": "x"}', b'{"results": {}}', b"{\"results\": [",
-                                  b"<!DOCTYPE html><html><body>Welcome</body></html>", b"\xff\xfe{"])  # fmt: skip
+                                  b"<!DOCTYPE html><html><body>Welcome</body></html>", b"\xff\xfe{",
+                                  b"[" * 100_000])  # fmt: skip
 async def test_what_is_not_its_json_is_an_error(api, body):
     error = await failure(api, body)
     assert str(error) == "sent something that is not its JSON format"
@@ -281,7 +289,7 @@ async def test_brave_tells_when_its_windows_reset():
     assert (await failure(APIS[0], body, 429, (*JSON, *windows))).retry_after_seconds == 1
     used_up = *windows[:1], ("X-RateLimit-Remaining", "0, 0"), windows[2]
     assert (await failure(APIS[0], body, 429, (*JSON, *used_up))).retry_after_seconds == 90000
-    odd = ("X-RateLimit-Remaining", "0, x"), ("X-RateLimit-Reset", "never")
+    odd = ("X-RateLimit-Remaining", "0, 0, x"), ("X-RateLimit-Reset", "never, ²")
     assert (await failure(APIS[0], body, 429, (*JSON, *odd))).retry_after_seconds == 0
 
 
@@ -336,6 +344,11 @@ async def test_what_brave_is_asked():
     assert (await asked(APIS[0], Query("pier", None, SearchFilters(before="2024-06-30"))))["freshness"] == (
         "1970-01-01to2024-06-30"
     )
+
+
+@EVERY
+async def test_half_a_character_can_be_asked(api):
+    assert "a? pier" in str(await asked(api, Query("a\ud83d pier")))
 
 
 async def test_brave_takes_no_long_queries():

@@ -22,8 +22,8 @@ def joined(text: str, operators: str, most_chars: int, most_words: int = 1_000) 
 
 
 def clipped(text: str, most_chars: int, most_words: int = 1_000) -> str:
-    """Cut a text between words where it is too long."""
-    kept = " ".join(text.split()[: max(most_words, 1)])
+    """Cut a text between words where it is too long; half characters, which nothing can send, become question marks."""
+    kept = " ".join(text.encode("utf-8", "replace").decode().split()[: max(most_words, 1)])
     if len(kept) <= most_chars:
         return kept
     return kept[: most_chars + 1].rpartition(" ")[0] or kept[:most_chars]
