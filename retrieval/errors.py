@@ -4,6 +4,7 @@ RetrievalError
 ├── SearchFailed          every engine failed; names each and its error
 ├── EngineError           one engine failed; collected, never fatal alone
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
+├── CacheUnavailable      the store of a cache fails; while running a miss, at the start an error
 ├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
 └── WeightsError          embedded weights could not be fetched or are not what they should be
 """
@@ -29,6 +30,10 @@ class SearchFailed(RetrievalError):
 
 class EmbedderUnavailable(RetrievalError):
     """The embedder cannot compute vectors now."""
+
+
+class CacheUnavailable(RetrievalError):
+    """The store of a cache cannot be read or written; the message names it, without its password."""
 
 
 class RecordingError(RetrievalError):
