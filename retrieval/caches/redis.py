@@ -25,13 +25,16 @@ class RedisCache:
     """
 
     def __init__(self, url: str, limits: CacheLimits) -> None:
-        self._name = without_credentials(url)
         wait = limits.wait_seconds
+        # One retry: the server may have closed a connection that was long idle.
+        retry = Retry(NoBackoff(), 1)
+        try:
+            self._name = without_credentials(url)
+            self._redis = Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait, retry=retry)
+        except (RedisError, ValueError):
+            # Without the cause: where an address is misread, it may tell a part of the password.
+            raise CacheUnavailable("no Redis address; one is redis://user:password@host:6379/0") from None
         with self._translated():
-            # One retry: the server may have closed a connection that was long idle.
-            self._redis = Redis.from_url(
-                url, socket_timeout=wait, socket_connect_timeout=wait, retry=Retry(NoBackoff(), 1)
-            )
             self._redis.ping()
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
@@ -58,11 +61,13 @@ class RedisCache:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (RedisError, OSError, ValueError) as error:
+        except (RedisError, OSError) as error:
             raise CacheUnavailable(f"{self._name}: {error}") from error
 
 
 def without_credentials(url: str) -> str:
-    """Return an address as it may be shown: without user name, password and options."""
+    """Return where an address leads, without user name, password and options. Raises ValueError."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    return f"{parts.scheme}://{parts.hostname or 'localhost'}:{parts.port or 6379}"

@@ -23,9 +23,9 @@ CREATE TABLE entries (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, expires 
 CREATE INDEX entries_expires ON entries (expires);
 """
 KEYS_AT_ONCE = 500
-ROWS_AT_ONCE = 200
-# When the file is full, so much of it is used afterwards: each eviction makes room for many entries.
-USED_AFTER_EVICTION = 0.9
+ENDED_AT_ONCE, OLDEST_AT_ONCE = 200, 20
+# When the file is full, so much of it is used afterwards: each eviction makes room for many entries, and is short.
+USED_AFTER_EVICTION = 0.98
 
 
 class SqliteCache:
@@ -103,12 +103,12 @@ class SqliteCache:
     def _forget(self, now: float) -> None:
         """Delete some of what has ended, and the oldest while the file is too full."""
         ended = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ? LIMIT ?)"
-        self._writer.execute(ended, (now, ROWS_AT_ONCE))
+        self._writer.execute(ended, (now, ENDED_AT_ONCE))
         if self._used_bytes() <= self._limits.total_bytes:
             return
         oldest = "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY id LIMIT ?)"
         while self._used_bytes() > self._limits.total_bytes * USED_AFTER_EVICTION:
-            if not self._writer.execute(oldest, (ROWS_AT_ONCE,)).rowcount:
+            if not self._writer.execute(oldest, (OLDEST_AT_ONCE,)).rowcount:
                 return
 
     def _used_bytes(self) -> int:
