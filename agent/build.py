@@ -79,7 +79,9 @@ async def _searxng(settings: Settings, stack: AsyncExitStack, nets: list[Allowed
 
     if not settings.searxng_url:
         raise BadSettings("WELLREAD_SEARCH names searxng: set WELLREAD_SEARXNG_URL to its address.")
-    client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=SearchLimits().engine_seconds))
+    # In a thread: it reads the certificates.
+    made = partial(httpx2.AsyncClient, trust_env=False, timeout=SearchLimits().engine_seconds)
+    client = await stack.enter_async_context(await anyio.to_thread.run_sync(made))
     return SearxngEngine(settings.searxng_url, client)
 
 
