@@ -1,6 +1,8 @@
 """What is remembered, for whom, and what is not; over a web on loopback and a real SQLite file."""
 
+import io
 import logging
+import shutil
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from agent import pipeline
 from agent.build import open_tools
 from agent.errors import BadSettings
 from agent.remember import Remembering
+from agent.rerun import Screen, record, replay
 from agent.settings import Settings
 from agent.types import Message, Question
 from agent.wire import coverage_body, coverage_line
@@ -341,8 +344,8 @@ async def test_a_recording_holds_what_came_from_the_cache(reading, tmp_path, cle
         assert isinstance(page, Page)
         assert page.cached
         recorded = await pages.extract(page)
-    async with Replay(tmp_path / "run.zip", RecordingLimits()) as replay:
-        page = await replay.fetch(hit)
+    async with Replay(tmp_path / "run.zip", RecordingLimits()) as recording:
+        page = await recording.fetch(hit)
         assert isinstance(page, Page)
         replayed = await cleaner.extract(page)
     assert isinstance(recorded, Document)
@@ -544,6 +547,22 @@ async def test_the_second_question_needs_no_network_even_after_a_restart(path):
     assert body["cached"] == 6
     assert all(page["cached"] for page in body["pages"])
     assert "6 read (6 from the cache)" in coverage_line(body)
+
+
+async def test_a_run_over_the_cache_is_recorded_whole_and_replayed_without_it(tmp_path):
+    kept, run, shown, again = tmp_path / "kept" / "cache.sqlite", tmp_path / "run.zip", io.StringIO(), io.StringIO()
+    async with served() as (web, given):
+        settings = given.model_copy(update=cache_at(str(kept)))
+        question = "How long is pier number 3?"
+        await asked(settings, question)
+        hits = web.hits.total()
+        assert await record(settings, open_tools, run, question, "wellread", Screen(shown)) == 0
+        assert web.hits.total() == hits
+    assert "6 read (6 from the cache)" in shown.getvalue()
+    await anyio.to_thread.run_sync(shutil.rmtree, kept.parent)
+    assert await replay(settings, open_tools, run, Screen(again)) == 0
+    assert "The context is byte for byte the recorded one." in again.getvalue()
+    assert not kept.parent.exists()
 
 
 async def test_without_a_cache_everything_is_asked_again():
