@@ -15,8 +15,10 @@ from pydantic import SecretStr
 
 from agent.errors import BadSettings
 from agent.reason import Model
+from agent.remember import Remembering, open_cache
 from agent.settings import Settings
 from agent.tools import Tools
+from retrieval.cache import code_version
 from retrieval.cooldown import PatientEngine
 from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
@@ -39,13 +41,22 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
     """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError."""
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
-        engines = [await _engine(name, settings, stack, nets) for name in settings.search]
+        cache = await open_cache(settings, stack)
+        live = [await _engine(name, settings, stack, nets) for name in settings.search]
         embedder = await anyio.to_thread.run_sync(_embedder, settings)
         model = await _model(settings, stack)
         extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
         robots = RobotsLimits() if settings.robots == "respect" else None
         fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
-        yield Tools(settings, model, engines, await _with_files(fetcher, settings), extractor, embedder)
+        if cache is None:
+            yield Tools(settings, model, live, await _with_files(fetcher, settings), extractor, embedder)
+            return
+        remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
+        engines = [remembering.engine(engine) for engine in live]
+        pages = remembering.pages(fetcher, extractor)
+        fetching = await _with_files(pages, settings)
+        embedder = remembering.embedder(embedder, await anyio.to_thread.run_sync(embedder_name, settings))
+        yield Tools(settings, model, engines, fetching, pages, embedder, live_engines=live)
 
 
 def allowed_nets(settings: Settings) -> tuple[AllowedNet, ...]:
@@ -152,7 +163,7 @@ async def files_searched(settings: Settings) -> str | None:
     return f"local: {count} files of known kinds in {folder.root}"
 
 
-async def _with_files(fetcher: Fetcher, settings: Settings) -> PageFetcher:
+async def _with_files(fetcher: PageFetcher, settings: Settings) -> PageFetcher:
     """Let the files of the local folder be read when it is searched, and no others."""
     if "local" not in settings.search:
         return fetcher

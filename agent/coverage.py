@@ -25,4 +25,4 @@ def coverage(plan: Plan, found: Found, pages: ReadPages, ranking: Ranking, conte
 def _record(outcome: Outcome) -> PageRecord:
     if isinstance(outcome, Skipped):
         return PageRecord(outcome.url, "skipped", outcome.reason.value, outcome.ms, outcome.bytes, 0)
-    return PageRecord(outcome.url, "read", None, outcome.ms, outcome.bytes, len(outcome.text))
+    return PageRecord(outcome.url, "read", None, outcome.ms, outcome.bytes, len(outcome.text), outcome.cached)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from agent import pipeline
 from agent.ask import Printer
@@ -98,7 +98,8 @@ async def replay(settings: Settings, opened: Opener, path: Path, screen: Screen)
         async with Replay(path, RecordingLimits()) as recording:
             run = await _run_of(recording, path)
             # Without engines of its own: a replay opens nothing that could reach the network.
-            given = {"search": (), "pages": run.pages, "read_seconds": REPLAY_READ_SECONDS}
+            # Without a cache: the recording alone says what the web said.
+            given = {"search": (), "pages": run.pages, "read_seconds": REPLAY_READ_SECONDS, "cache": SecretStr("off")}
             async with opened(settings.model_copy(update=given)) as tools:
                 replayed = replace(tools, engines=recording.engines, fetcher=recording)
                 question = Question(

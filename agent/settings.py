@@ -52,7 +52,8 @@ def _address(value: str | None) -> str | None:
     return value.rstrip("/") if value is not None else None
 
 
-def _cache_dir() -> Path:
+def cache_dir() -> Path:
+    """Return the folder of this program in the user's cache folder."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "wellread"
 
@@ -93,7 +94,7 @@ class Settings(BaseSettings):
         description="which embedded model runs without WELLREAD_MODEL_URL; echo is a scripted one, to try clients",
     )
     models_dir: Path = Field(
-        default_factory=_cache_dir,
+        default_factory=cache_dir,
         description="folder that keeps embedded weights (default: wellread in the user's cache folder)",
     )
     search: Words = Field(
@@ -120,6 +121,10 @@ class Settings(BaseSettings):
     pages: int = Field(default=50, description="how many pages to read for one question", ge=1, le=MAX_PAGES)
     read_seconds: float = Field(default=8.0, description="deadline of the reading of pages, in seconds", gt=0, le=120)
     effort: Effort = Field(default="medium", description="default effort of the model wellread: low, medium or high")
+    cache: SecretStr = Field(
+        default=SecretStr("sqlite"),
+        description="where searches, pages and vectors are kept: sqlite, a path for it, a redis:// address, or off",
+    )
     allow_nets: Words = Field(
         default=(),
         description="comma-separated CIDR or CIDR:port to fetch from besides public addresses",

@@ -10,33 +10,40 @@ from agent.reason import Model
 from agent.settings import Settings
 from retrieval.cooldown import PatientEngine
 from retrieval.errors import RetrievalError
-from retrieval.extract import Extractor
 from retrieval.limits import ChunkLimits, FetchLimits, RankLimits, SearchLimits
 from retrieval.rank import Embedder
-from retrieval.read import PageFetcher
+from retrieval.read import PageExtractor, PageFetcher
 from retrieval.search import SearchEngine, search
 from retrieval.types import Query
 
 
 @dataclass(slots=True)
 class Tools:
-    """Everything opened by `agent.build.open_tools`; closed with it."""
+    """Everything opened by `agent.build.open_tools`; closed with it.
+
+    `live_engines` are the engines without what is remembered of them, for checks; the engines themselves when empty.
+    """
 
     settings: Settings
     model: Model
     engines: Sequence[SearchEngine]
     fetcher: PageFetcher
-    extractor: Extractor
+    extractor: PageExtractor
     embedder: Embedder | None
     search_limits: SearchLimits = field(default_factory=SearchLimits)
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     rank_limits: RankLimits = field(default_factory=RankLimits)
     rank_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+    live_engines: Sequence[SearchEngine] = ()
 
     async def check(self, *, live: bool = False) -> dict[str, str]:
         """Tell of model and search "ok" or a plain reason. `live` searches now; else only what failed lately counts."""
         return {"model": await self._check_model(), "search": await self._check_search(live=live)}
+
+    @property
+    def _live(self) -> Sequence[SearchEngine]:
+        return self.live_engines or self.engines
 
     async def _check_model(self) -> str:
         try:
@@ -48,14 +55,14 @@ class Tools:
     async def _check_search(self, *, live: bool) -> str:
         if live:
             try:
-                await search([Query("python")], self.engines, self.search_limits)
+                await search([Query("python")], self._live, self.search_limits)
             except RetrievalError as error:
                 return str(error)
-        cooling = [(engine.name, engine.cooling) for engine in self.engines if isinstance(engine, PatientEngine)]
-        if self.engines and len(cooling) == len(self.engines) and all(why for _, why in cooling):
+        cooling = [(engine.name, engine.cooling) for engine in self._live if isinstance(engine, PatientEngine)]
+        if self._live and len(cooling) == len(self._live) and all(why for _, why in cooling):
             return "; ".join(f"{name}: {why}" for name, why in cooling)
         return "ok"
 
     def engine_health(self) -> dict[str, str]:
         """Tell of each engine "ok", "not asked yet", or what is wrong; of those on this machine there is no more."""
-        return {engine.name: engine.health if isinstance(engine, PatientEngine) else "ok" for engine in self.engines}
+        return {engine.name: engine.health if isinstance(engine, PatientEngine) else "ok" for engine in self._live}

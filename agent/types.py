@@ -98,6 +98,7 @@ class PageRecord:
     ms: int
     bytes: int
     chars: int
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,11 @@ class Coverage:
     rounds: int = 0
     deadline_hit: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def cached(self) -> int:
+        """How many of the pages that were read came from the cache."""
+        return sum(page.cached for page in self.pages)
 
     @property
     def skipped(self) -> dict[str, int]:

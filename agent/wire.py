@@ -167,11 +167,13 @@ def coverage_body(coverage: Coverage) -> Json:
         "found": coverage.found,
         "asked": coverage.asked,
         "read": coverage.read,
+        "cached": coverage.cached,
         "used": coverage.used,
         "cited": coverage.cited,
         "skipped": coverage.skipped,
         "pages": [
             {"url": p.url, "status": p.status, "reason": p.reason, "ms": p.ms, "bytes": p.bytes, "chars": p.chars}
+            | ({"cached": True} if p.cached else {})
             for p in coverage.pages
         ],
         "engines": [
@@ -188,6 +190,7 @@ def coverage_body(coverage: Coverage) -> Json:
 def coverage_line(coverage: Mapping[str, Any]) -> str:
     """Say the record in one line, for people."""
     line = f"{coverage['found']} found, {coverage['asked']} asked, {coverage['read']} read"
+    line += f" ({coverage['cached']} from the cache)" if coverage.get("cached") else ""
     line += f", {coverage['used']} used, {coverage['cited']} cited"
     skipped = ", ".join(f"{count} {reason}" for reason, count in coverage["skipped"].items())
     return f"{line}; skipped: {skipped}" if skipped else line

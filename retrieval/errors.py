@@ -6,6 +6,7 @@ RetrievalError
 │   ├── EngineRefused     it turned us away: too many requests, a CAPTCHA, a block, a used-up quota, a bad key
 │   └── EngineCooling     it was not asked: it failed lately and is left alone for a while
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
+├── CacheUnavailable      the store of a cache fails; while running a miss, at the start an error
 ├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
 └── WeightsError          embedded weights could not be fetched or are not what they should be
 """
@@ -43,6 +44,10 @@ class SearchFailed(RetrievalError):
 
 class EmbedderUnavailable(RetrievalError):
     """The embedder cannot compute vectors now."""
+
+
+class CacheUnavailable(RetrievalError):
+    """The store of a cache cannot be read or written; the message names it, without its password."""
 
 
 class RecordingError(RetrievalError):

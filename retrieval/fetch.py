@@ -5,10 +5,11 @@ No cookies, no proxies from the environment, nothing that a page names is follow
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import urljoin
 
@@ -17,7 +18,7 @@ import anyio.to_thread
 import httpcore2
 import httpx2
 
-from retrieval import pdf, urls
+from retrieval import freshness, pdf, urls
 from retrieval.backoff import Backoff, clock_time
 from retrieval.guard import BlockedAddress, Guard, GuardedBackend
 from retrieval.limits import BackoffLimits, FetchLimits, RobotsLimits
@@ -34,6 +35,7 @@ HEADERS = {
 KEEP_ALIVE_SECONDS = 5.0
 CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+NOT_MODIFIED = 304
 # What servers call a download that they know nothing about; read if it begins like a PDF.
 BINARY_TYPES = frozenset({"application/octet-stream", "binary/octet-stream"})
 READABLE_TYPES = frozenset({"", "text/html", "application/xhtml+xml", "text/plain", "text/markdown"})
@@ -93,13 +95,16 @@ class Fetcher:
     ) -> None:
         await self._pool.__aexit__(kind, error, trace)
 
-    async def fetch(self, hit: Hit) -> Page | Skipped:  # noqa: PLR0911  (one return a kind of failure)
-        """Fetch one page, redirects included, within the limits for one page."""
+    async def fetch(self, hit: Hit, stale: Page | None = None) -> Page | Skipped:  # noqa: PLR0911  (one a failure)
+        """Fetch one page, redirects included, within the limits for one page.
+
+        `stale` is what an earlier fetch of the hit gave: it comes back, with the new headers, when it has not changed.
+        """
         async with self._place(urls.site(hit.url)), self._all:
             start = time.monotonic()
             try:
                 with anyio.fail_after(self._limits.page_seconds):
-                    return await self._follow(hit, start)
+                    return await self._follow(hit, start, stale)
             except TimeoutError:
                 return _skipped(hit, SkipReason.TIMEOUT, "the page's time is over", start)
             except BlockedAddress as error:
@@ -124,26 +129,31 @@ class Fetcher:
             if places.value == self._limits.per_host and not places.statistics().tasks_waiting:
                 self._hosts.pop(host, None)
 
-    async def _follow(self, hit: Hit, start: float) -> Page:
+    async def _follow(self, hit: Hit, start: float, stale: Page | None) -> Page:
         url = self._checked(hit.url)
         for _ in range(self._limits.redirects + 1):
             await self._ask_robots(url)
-            async with self._asked(url) as (reply, headers):
+            conditions = freshness.conditions(stale.headers) if stale and stale.url == url else {}
+            async with self._asked(url, conditions) as (reply, headers):
+                if stale and conditions and reply.status == NOT_MODIFIED:
+                    renewed = freshness.renewed(stale.headers, _freshness_headers(headers))
+                    return replace(stale, hit=hit, headers=renewed, ms=_ms_since(start), cached=True)
                 if reply.status not in REDIRECTS:
                     body = await self._body(reply, headers)
-                    ms = round((time.monotonic() - start) * 1000)
                     kind, charset = content_type(headers)
-                    return Page(hit, url, kind, charset, body, ms)
+                    return Page(hit, url, kind, charset, body, _ms_since(start), _freshness_headers(headers))
                 url = self._checked(urljoin(url, _location(headers)))
         raise _Refused(SkipReason.NETWORK_ERROR, f"more than {self._limits.redirects} redirects")
 
     @asynccontextmanager
-    async def _asked(self, url: str) -> AsyncIterator[tuple[httpcore2.Response, httpx2.Headers]]:
+    async def _asked(
+        self, url: str, conditions: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[tuple[httpcore2.Response, httpx2.Headers]]:
         """Send one request, unless the site asked us to wait, and note whether it asks that now."""
         origin = urls.origin(url)
         if (until := self._backoff.until(origin)) is not None:
             raise _Refused(SkipReason.RATE_LIMITED, f"the site asked to wait until {clock_time(until)}")
-        request = httpx2.Request("GET", url, headers=HEADERS)
+        request = httpx2.Request("GET", url, headers=HEADERS | dict(conditions))
         core = httpcore2.Request("GET", _core_url(request.url), headers=request.headers.raw)
         reply = await self._pool.handle_async_request(core)
         try:
@@ -268,4 +278,12 @@ def _check_coding(reply: httpcore2.Response, headers: httpx2.Headers) -> None:
 
 
 def _skipped(hit: Hit, reason: SkipReason, detail: str, start: float, status: int | None = None) -> Skipped:
-    return Skipped(hit.url, reason, detail, status, round((time.monotonic() - start) * 1000))
+    return Skipped(hit.url, reason, detail, status, _ms_since(start))
+
+
+def _freshness_headers(headers: httpx2.Headers) -> freshness.Headers:
+    return tuple((name, headers[name]) for name in freshness.NAMES if name in headers)
+
+
+def _ms_since(start: float) -> int:
+    return round((time.monotonic() - start) * 1000)

@@ -90,6 +90,32 @@ class BackoffLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """How long what was searched, read and embedded is used again, and how much of it is kept.
+
+    A page is used again for as long as its site says, `page_least_seconds` to `page_most_seconds`, or for
+    `page_unsaid_seconds` where it says nothing; after that it is kept `page_stale_seconds` to ask the site whether it
+    has changed. `recent_search_seconds` is for searches of the last hour or day. A store that fails is left alone for
+    `retry_seconds`; `wait_seconds` is how long one may take to answer.
+    """
+
+    search_seconds: float = 3_600.0
+    recent_search_seconds: float = 300.0
+    page_least_seconds: float = 600.0
+    page_unsaid_seconds: float = 21_600.0
+    page_most_seconds: float = 86_400.0
+    page_stale_seconds: float = 604_800.0
+    text_seconds: float = 2_592_000.0
+    vector_seconds: float = 2_592_000.0
+    entry_bytes: int = 8_000_000
+    unpacked_bytes: int = 32_000_000
+    total_bytes: int = 1_000_000_000
+    threads: int = 4
+    wait_seconds: float = 1.0
+    retry_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingLimits:
     """How large one file of a recording may be, and how long a replayed search waits for the one before it."""
 

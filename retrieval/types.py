@@ -94,7 +94,11 @@ class EngineReport:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The bytes of one page, decoded from its transfer coding only. `url` is the final address after redirects."""
+    """The bytes of one page, decoded from its transfer coding only. `url` is the final address after redirects.
+
+    `headers` are those that say how long it may be kept (`retrieval.freshness`), names in lower case. `cached`: it was
+    fetched for an earlier question, and the site was not asked again or said that it has not changed.
+    """
 
     hit: Hit
     url: str
@@ -102,6 +106,8 @@ class Page:
     charset: str | None
     body: bytes
     ms: int
+    headers: tuple[tuple[str, str], ...] = ()
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,10 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The cleaned text of one page. `site` is its host; `date` is ISO; `language` a two-letter code."""
+    """The cleaned text of one page. `site` is its host; `date` is ISO; `language` a two-letter code.
+
+    `cached`: its page came from the cache.
+    """
 
     url: str
     title: str
@@ -128,6 +137,7 @@ class Document:
     language: str | None = None
     ms: int = 0
     bytes: int = 0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

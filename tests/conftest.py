@@ -1,6 +1,7 @@
 """What every test lives under: asyncio, no connection that leaves this machine, no blocking call on the loop."""
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
+
+# Nothing that a test reads goes into the user's own cache, and nothing comes out of it.
+os.environ["WELLREAD_CACHE"] = "off"
 
 # A busy machine fails no test. What else Hypothesis sets stays: with CI set it draws the same examples each time.
 settings.register_profile("untimed", settings(), deadline=None)

@@ -286,7 +286,7 @@ def test_snippets_take_letters_that_only_look_alike():
 
 
 def settings(**given) -> Settings:
-    return Settings(search=("local",), embedder="none", embedded_model="echo", **given)
+    return Settings(search=("local",), embedder="none", embedded_model="echo", cache="off", **given)
 
 
 @pytest.mark.parametrize(

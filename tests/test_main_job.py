@@ -23,9 +23,8 @@ QUESTION = "How do I copy a directory tree in Python?"
 
 @pytest.fixture(scope="module")
 async def tools(tmp_path_factory):
-    settings = Settings(
-        search=("sample",), embedder="hashing", embedded_model="echo", models_dir=tmp_path_factory.mktemp("cache")
-    )
+    folder = tmp_path_factory.mktemp("cache")
+    settings = Settings(search=("sample",), embedder="hashing", embedded_model="echo", models_dir=folder, cache="off")
     async with open_tools(settings) as opened:
         yield opened
 

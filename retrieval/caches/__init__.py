@@ -1,0 +1,1 @@
+"""Where a cache keeps its entries: one store a file."""
