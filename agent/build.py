@@ -71,6 +71,11 @@ EngineOpener = Callable[[Settings, AsyncExitStack, list[AllowedNet]], Awaitable[
 
 
 async def _ddgs(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    # In a thread: on import the package lists its folder of engines.
+    return await anyio.to_thread.run_sync(_ddgs_engine)
+
+
+def _ddgs_engine() -> SearchEngine:
     from retrieval.engines.ddgs import DdgsEngine
 
     return DdgsEngine(SearchLimits().engine_seconds)
