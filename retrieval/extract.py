@@ -1,7 +1,8 @@
 """Cleans pages: from bytes to the text a reader would see, in worker processes that can be stopped.
 
 One page of 172 kB can cost a cleaner 13 s of CPU, and a thread cannot be stopped: each page has a time and a memory
-limit, and a worker that breaks them dies alone. The cleaner is trafilatura (Barbaresi, ACL 2021).
+limit, and a worker that breaks them dies alone. A page is parsed once; its main text is found by `retrieval.main_text`,
+its title and date by trafilatura and htmldate (Barbaresi, ACL 2021; JOSS 2020).
 """
 
 import asyncio
@@ -31,8 +32,6 @@ INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\uffff"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-# Dates come from the page's metadata only: a guess from its text is wrong too often and costs as much as the cleaning.
-DATES = {"extensive_search": False, "original_date": True}
 MARKUP = re.compile(r"<[a-zA-Z!/?]")
 BLANK_LINES = re.compile(r"\n\s*\n+")
 SPACES = re.compile(r"[^\S\n]+")
@@ -46,7 +45,7 @@ class Extractor:
 
     async def __aenter__(self) -> Self:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["retrieval.extract", "trafilatura"])
+        context.set_forkserver_preload(["retrieval.extract", "retrieval.main_text", "htmldate", "trafilatura.metadata"])
         self._pool = ProcessPool(
             max_workers=self._limits.workers,
             max_tasks=self._limits.tasks_per_worker,
@@ -129,16 +128,27 @@ def _plain(text: str) -> dict[str, Any]:
 def _main_content(html: str, url: str) -> dict[str, Any]:
     import trafilatura
 
+    from retrieval.main_text import main_text
+
     tree = trafilatura.load_html(html)
     if tree is None:
         return {"text": "", "title": "", "date": None}
-    title = tree.findtext(".//title") or ""
-    found: Any = trafilatura.bare_extraction(
-        tree, url=url, fast=True, include_comments=False, with_metadata=True, date_extraction_params=DATES
-    )
-    if found is None:
-        return {"text": "", "title": title, "date": None}
-    return {"text": found.text or "", "title": found.title or title, "date": found.date}
+    return {"text": main_text(tree), "title": _title(tree), "date": _date(tree, url)}
+
+
+def _title(tree: Any) -> str:  # noqa: ANN401  (lxml's elements have no types)
+    from trafilatura.metadata import extract_title
+
+    named = tree.xpath("//meta[@property='og:title']/@content")
+    return str(named[0] if named and named[0].strip() else extract_title(tree) or tree.findtext(".//title") or "")
+
+
+def _date(tree: Any, url: str) -> str | None:  # noqa: ANN401
+    from htmldate import find_date
+
+    # From the page's metadata only: a guess from its text is wrong too often and costs as much as the cleaning.
+    found: str | None = find_date(tree, extensive_search=False, original_date=True, url=url)
+    return found
 
 
 def _document(page: Page, fields: dict[str, Any], text: str, limits: ExtractLimits) -> Document:
@@ -160,10 +170,12 @@ def _skipped(page: Page, reason: SkipReason, detail: str) -> Skipped:
 
 
 def _imports() -> None:
-    import trafilatura  # noqa: F401
+    import htmldate  # noqa: F401
+    import trafilatura.metadata  # noqa: F401
 
     import retrieval.decode
     import retrieval.language
+    import retrieval.main_text
 
     # Loads the model that tells languages apart: a second of work that is not the first page's.
     retrieval.language.detect("A sentence in Latin letters.")

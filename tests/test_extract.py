@@ -148,9 +148,9 @@ async def extractor():
         yield extractor
 
 
-def slow(pairs: int = 9_900) -> bytes:
-    """Make a page below the limit of tags that costs the cleaner seconds: its time grows as the square of `pairs`."""
-    return f"<html><body><article><p>{'<i>a</i><b>b</b>' * pairs}</p></article></body></html>".encode()
+def slow(paragraphs: int = 19_000, depth: int = 240) -> bytes:
+    """Make a page below the limit of tags that costs the cleaner seconds: `paragraphs` times `depth`."""
+    return f"<html><body>{'<div>' * depth}{'<p>A word, another.</p>' * paragraphs}</body></html>".encode()
 
 
 def workers() -> set[int]:
