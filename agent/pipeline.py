@@ -24,6 +24,7 @@ from agent.tools import Tools
 from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Timings, Usage
 from retrieval.chunk import chunk
 from retrieval.errors import SearchFailed
+from retrieval.further import further_queries, search_further
 from retrieval.limits import FetchLimits
 from retrieval.rank import Ranking, rank
 from retrieval.read import Outcome, read_pages
@@ -84,6 +85,9 @@ async def read(
     await emit(Progress(progress.searching(plan)))
     searching = time.monotonic()
     found = await _search(plan, tools)
+    if EFFORTS[question.effort].further and not question.exact:
+        plan = replace(plan, further=further_queries(plan.queries[0], found.hits, tools.search_limits, plan.language))
+        found = await _search_further(plan, found, tools, emit)
     searched = time.monotonic()
 
     limits = _fetch_limits(question, tools, pages)
@@ -125,6 +129,14 @@ async def _search(plan: Plan, tools: Tools) -> Found:
         return await search(plan.queries, tools.engines, tools.search_limits)
     except SearchFailed as error:
         raise SearchUnavailable(error.engines) from error
+
+
+async def _search_further(plan: Plan, found: Found, tools: Tools, emit: Emit) -> Found:
+    """Search for what the first results made worth searching too."""
+    if not plan.further:
+        return found
+    await emit(Progress(progress.searching_further(plan)))
+    return await search_further(found, plan.further, tools.engines, tools.search_limits)
 
 
 def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchLimits:

@@ -27,6 +27,12 @@ def searching(plan: Plan) -> str:
     return _line(plan.language, f"Searching the web: {queries}", f"Ищу в сети: {queries}")
 
 
+def searching_further(plan: Plan) -> str:
+    """Say what the first results made worth searching too."""
+    names = " · ".join(query.text.removesuffix(plan.queries[0].text).strip() for query in plan.further)
+    return _line(plan.language, f"Searching further: {names}", f"Ищу дальше: {names}")
+
+
 def found(plan: Plan, hits: int, wanted: int) -> str:
     """Say how many pages were found and how many will be read."""
     wanted = min(hits, wanted)

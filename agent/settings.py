@@ -22,9 +22,13 @@ MAX_PAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class EffortProfile:
-    """What one step of the dial buys: at most so many pages; `read_factor` multiplies the deadline of the reading."""
+    """What one step of the dial buys: at most so many pages; `read_factor` multiplies the deadline of the reading.
+
+    `further`: whether names in the first results are searched too.
+    """
 
     pages: int
+    further: bool
     read_factor: float
     context_chars: int
     thinking_tokens: int
@@ -32,9 +36,9 @@ class EffortProfile:
 
 
 EFFORTS: Mapping[Effort, EffortProfile] = {
-    "low": EffortProfile(15, 0.6, 12_000, 1_024, 1_024),
-    "medium": EffortProfile(MAX_PAGES, 1.0, 24_000, 4_096, 2_048),
-    "high": EffortProfile(MAX_PAGES, 1.5, 48_000, 16_384, 4_096),
+    "low": EffortProfile(15, False, 0.6, 12_000, 1_024, 1_024),
+    "medium": EffortProfile(MAX_PAGES, True, 1.0, 24_000, 4_096, 2_048),
+    "high": EffortProfile(MAX_PAGES, True, 1.5, 48_000, 16_384, 4_096),
 }
 
 

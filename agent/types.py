@@ -40,6 +40,7 @@ class Sampling:
 class Question:
     """One request for an answer. The last message is what is asked; `search` False answers from the model alone.
 
+    `exact`: nothing is searched but the queries that come with the question.
     `max_answer_tokens` limits the visible answer, `max_total_tokens` reasoning and answer together.
     `stop` applies to the visible answer only (at most four strings).
     """
@@ -47,6 +48,7 @@ class Question:
     messages: tuple[Message, ...]
     effort: Effort = "medium"
     search: bool = True
+    exact: bool = False
     filters: SearchFilters = field(default_factory=SearchFilters)
     sampling: Sampling = field(default_factory=Sampling)
     citation_style: CitationStyle = "link"
@@ -60,7 +62,8 @@ class Question:
 class Plan:
     """What will be searched: the question as it stands alone, and the queries.
 
-    `note` says what planning lacked; `usage` is what the model spent on it.
+    `further` are the queries made of names that those found. `note` says what planning lacked; `usage` is what the
+    model spent on it.
     """
 
     question: str
@@ -68,6 +71,7 @@ class Plan:
     queries: tuple[Query, ...]
     note: str | None = None
     usage: "Usage" = field(default_factory=lambda: Usage())  # noqa: PLW0108  (defined below)
+    further: tuple[Query, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,8 @@ def search_question(request: SearchRequest) -> Question:
     _check_text(request.query, "query", MAX_QUERY_CHARS)
     for number, query in enumerate(request.queries):
         _check_text(query, f"queries[{number}]", MAX_QUERY_CHARS)
-    return Question(messages=(Message("user", request.query.strip()),), filters=request.filters())
+    asked = (Message("user", request.query.strip()),)
+    return Question(messages=asked, exact=bool(request.queries), filters=request.filters())
 
 
 def invalid_request(errors: Sequence[Mapping[str, Any]]) -> BadRequest:

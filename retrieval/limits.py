@@ -8,10 +8,15 @@ class SearchLimits:
     """How far to search. `wanted` distinct URLs end the search early.
 
     The first `engines_at_once` healthy engines are asked together, the others when those fail or run dry. Of one site
-    the first `pages_a_site` keep their place, unless the site was asked for; the rest go to the end of the list.
+    the first `pages_a_site` keep their place, unless the site was asked for; the rest go to the end of the list. Up
+    to `bridges` names in the first results and `clauses` of a long question are searched further, each until it has
+    found `further_wanted`.
     """
 
     wanted: int = 80
+    bridges: int = 6
+    clauses: int = 4
+    further_wanted: int = 20
     engines_at_once: int = 2
     pages_a_site: int = 12
     result_pages: int = 8

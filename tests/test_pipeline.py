@@ -343,7 +343,7 @@ async def test_reading_alone_takes_the_clients_queries_and_lengths(web, equipped
 
     async with equipped(engine) as tools:
         reading = await read(
-            Question((Message("user", ASKED),)),
+            Question((Message("user", ASKED),), exact=True),
             tools,
             emit,
             queries=("pier length", "pier size"),

@@ -1,0 +1,61 @@
+"""Searches once more: for the clauses of a long question, and for names that the first results brought up."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio
+
+from retrieval.bridge import bridges
+from retrieval.clauses import clauses
+from retrieval.errors import SearchFailed
+from retrieval.limits import SearchLimits
+from retrieval.search import Found, SearchEngine, fuse, search, spread
+from retrieval.types import EngineReport, Hit, Query, SearchFilters
+
+
+def further_queries(query: Query, hits: Sequence[Hit], limits: SearchLimits, language: str) -> tuple[Query, ...]:
+    """Return the queries that should follow a first one, given its hits. Pure."""
+    names = bridges(query.text, hits, limits.bridges, language)
+    texts = [*(f"{name} {query.text}" for name in names), *clauses(query.text, limits.clauses)]
+    return tuple(replace(query, text=text) for text in texts)
+
+
+async def search_further(
+    found: Found, queries: Sequence[Query], engines: Sequence[SearchEngine], limits: SearchLimits
+) -> Found:
+    """Ask further queries, a few results each, and fuse them with what was found; each counts as much as all of that.
+
+    Only the first engine that answered is asked, to spare the others, and its failure is noted in its report.
+    """
+    answered = {report.name for report in found.engines if report.status == "ok"}
+    able = [engine for engine in engines if engine.name in answered][:1]
+    few = replace(limits, wanted=limits.further_wanted)
+    more: dict[int, Found] = {}
+
+    async def ask(number: int) -> None:
+        try:
+            more[number] = await search([queries[number]], able, few)
+        except SearchFailed as error:
+            reports = tuple(EngineReport(name, "failed", 0, 0, why) for name, why in error.engines.items())
+            more[number] = Found((), reports)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(len(queries) if able else 0):
+            tasks.start_soon(ask, number)
+    rounds = [found, *(more[number] for number in sorted(more))]
+    hits = fuse([each.hits for each in rounds], [SearchFilters()] * len(rounds))
+    asked_for = [domain for query in queries for domain in query.filters.domains]
+    return Found(spread(hits, limits.pages_a_site, asked_for), _added(rounds))
+
+
+def _added(rounds: Sequence[Found]) -> tuple[EngineReport, ...]:
+    """Add up what each engine did; an engine that answered once is not down."""
+    first, *others = rounds
+    reports = []
+    for report in first.engines:
+        further = [other for each in others for other in each.engines if other.name == report.name]
+        results = report.results + sum(other.results for other in further)
+        ms = report.ms + max((other.ms for other in further), default=0)
+        error = next((each.error for each in (report, *further) if each.error), None)
+        reports.append(replace(report, results=results, ms=ms, error=error))
+    return tuple(reports)
