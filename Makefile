@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-embedded clean
+.PHONY: demo serve test lint types unit test-embedded bench clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -26,6 +26,10 @@ unit: $(VENV)/.dev
 # Runs the embedded models for real; fetches their weights once (1.7 GB).
 test-embedded: $(VENV)/.dev
 	$(BIN)/pytest -m embedded
+
+# Measures the product and writes docs/benchmarks.md; needs a folder of test data that is not part of this repository.
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks
 
 clean:
 	rm -rf $(VENV)

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.fit_main_text [--write]
 
 Needs scikit-learn, which nothing else here does, and a folder of test data that is not part of this repository
-(WELLREAD_BENCH_DATA): pages with hand-made main text, or with strings that must and must not be kept. Without --write
+(BENCH_DATA): pages with hand-made main text, or with strings that must and must not be kept. Without --write
 it only says how good a model is on sites that it has not seen: five folds, no site in two of them.
 """
 
@@ -27,7 +27,7 @@ from retrieval.block_features import NAMES, features
 from retrieval.blocks import Block, blocks
 from retrieval.decode import decode
 
-DATA = Path(os.environ.get("WELLREAD_BENCH_DATA", "../shared")) / "data" / "pages"
+DATA = Path(os.environ.get("BENCH_DATA", "../shared")) / "data" / "pages"
 TARGET = Path("retrieval/block_weights.py")
 # How much a page of each source says, and which of them have the whole text, made by hand.
 WEIGHTS = {"daniel": 1.0, "aeb": 1.0, "np4k": 1.0, "rdb": 2.0, "traf": 10.0, "deb": 1.0}
@@ -104,8 +104,8 @@ def _by_strings(text: str, wanted: list[str], unwanted: list[str]) -> float:
 
 def fit(pages: list[Labeled]) -> tuple[NDArray[np.float64], float]:
     """Return a weight for each feature as it is, not scaled, and the intercept."""
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
-    from sklearn.preprocessing import StandardScaler  # type: ignore[import-not-found]
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
     known = [page.labels != UNLABELED for page in pages]
     table = np.vstack([page.features[rows] for page, rows in zip(pages, known, strict=True)])
@@ -120,7 +120,7 @@ def fit(pages: list[Labeled]) -> tuple[NDArray[np.float64], float]:
 
 def report(pages: list[Labeled]) -> None:
     """Print the mean F1 on sites that the model has not seen, by language."""
-    from sklearn.model_selection import GroupKFold  # type: ignore[import-not-found]
+    from sklearn.model_selection import GroupKFold
 
     scores: dict[str, list[float]] = defaultdict(list)
     for seen, unseen in GroupKFold(FOLDS).split(pages, groups=[page.site for page in pages]):

@@ -1,0 +1,126 @@
+"""Measures what a reading costs against its pages: seconds, CPU and memory of all processes, the embedder included.
+
+    python -m tests.benchmarks.cost [--repeat 3]
+
+Each number of pages runs in a process of its own, without the HTTP server, which reads at most 100 pages.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import anyio
+
+from agent import pipeline
+from agent.build import open_tools
+from agent.types import Event, Message, Question
+from tests.benchmarks import servers
+from tests.benchmarks.tables import table, write
+
+PAGES = (10, 25, 50, 100, 200)
+EVERY_SECONDS = 0.1
+READ_SECONDS = 60.0
+
+
+def main() -> None:
+    """Measure and write."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--repeat", type=int, default=3, help="questions")
+    cli.add_argument("--child", nargs=2, metavar=("URL", "PAGES"), help=argparse.SUPPRESS)
+    args = cli.parse_args()
+    servers.require_data()
+    if args.child:
+        print(json.dumps(anyio.run(measured, args.child[0], int(args.child[1]), args.repeat)))
+        return
+    with servers.web() as url:
+        rows = [_in_child(url, pages, args.repeat) for pages in PAGES]
+    head = ["pages wanted", "read", "seconds", "CPU seconds", "MB at most"]
+    write("cost", f"Medians of {args.repeat} questions, nothing cached.\n\n{table(head, rows)}")
+
+
+def _in_child(url: str, pages: int, repeat: int) -> list[object]:
+    command = [sys.executable, "-m", "tests.benchmarks.cost", "--repeat", str(repeat), "--child", url, str(pages)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row: list[object] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+async def measured(url: str, pages: int, repeat: int) -> list[object]:
+    """Read for some questions; gives pages wanted and read, seconds and CPU seconds, and the peak of memory in MB."""
+    asked = [row["question"] for row in servers.questions("qa", ("rurag", "clapnq"))][::11][:repeat]
+    read, seconds, cpu = [], [], []
+    with Memory() as memory:
+        async with open_tools(servers.settings(url, WELLREAD_READ_SECONDS=str(READ_SECONDS))) as tools:
+            tools.search_limits = replace(tools.search_limits, result_pages=40)
+            for text in asked:
+                start, spent = time.perf_counter(), _cpu_seconds()
+                question = Question((Message("user", text),))
+                reading = await pipeline.read(question, tools, _ignored, pages=pages, context_chars=12_000)
+                seconds.append(time.perf_counter() - start)
+                cpu.append(_cpu_seconds() - spent)
+                read.append(reading.coverage.read)
+    return [pages, median(read), median(seconds), median(cpu), round(memory.peak_bytes / 1e6)]
+
+
+async def _ignored(event: Event) -> None:
+    pass
+
+
+class Memory:
+    """Watches the memory of this process and all below it; shared pages count once."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(EVERY_SECONDS):
+            self.peak_bytes = max(self.peak_bytes, sum(_proportional_bytes(pid) for pid in _family(os.getpid())))
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return []
+    return [pid, *(each for child in below for each in _family(int(child)))]
+
+
+def _proportional_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and those below it, so far."""
+    ticks = 0
+    for pid in _family(os.getpid()):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
