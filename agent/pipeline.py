@@ -6,9 +6,10 @@ the last event of `answer()` is an Answer, or it raises an AgentError.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio.to_thread
 
@@ -22,18 +23,20 @@ from agent.reason import Emit, ModelInfo, Prompt, Reasoned, reason
 from agent.settings import EFFORTS
 from agent.tools import Tools
 from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Timings, Usage
+from retrieval.ahead import Ahead
 from retrieval.chunk import chunk
 from retrieval.errors import SearchFailed
 from retrieval.further import further_queries, search_further
 from retrieval.limits import FetchLimits
 from retrieval.rank import Ranking, rank
-from retrieval.read import Outcome, read_pages
+from retrieval.read import OnPage, Outcome, ReadPages, read_pages
 from retrieval.search import Found, search
-from retrieval.types import Document
+from retrieval.types import Document, Hit
 
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY = 10
+AHEAD_PAUSE_SECONDS = 0.05
 # A title and one passage.
 LEAST_CONTEXT_CHARS = 800
 
@@ -92,10 +95,12 @@ async def read(
 
     limits = _fetch_limits(question, tools, pages)
     await emit(Progress(progress.found(plan, len(found.hits), limits.wanted)))
-    outcome = await read_pages(found.hits, tools.fetcher, tools.extractor, limits, _reporter(plan, emit))
+    asked = tuple(dict.fromkeys([plan.question, *(query.text for query in (*plan.queries, *plan.further))]))
+    ahead = Ahead(asked, plan.language, limits.wanted, tools.embedder, tools.rank_limits, tools.chunk_limits)
+    outcome = await _read_pages(found.hits, limits, ahead, tools, _reporter(plan, ahead, emit))
 
     ranking_start = time.monotonic()
-    ranking = await _rank(plan, outcome.documents, tools)
+    ranking = await _rank(ahead, outcome.documents, tools)
     ranked = time.monotonic()
     context = pack(ranking.passages, context_chars)
     packed = time.monotonic()
@@ -145,21 +150,40 @@ def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchL
     return replace(tools.fetch_limits, wanted=pages or min(tools.settings.pages, effort.pages), total_seconds=seconds)
 
 
-def _reporter(plan: Plan, emit: Emit) -> Callable[[int, Outcome], Awaitable[None]]:
+def _reporter(plan: Plan, ahead: Ahead, emit: Emit) -> OnPage:
     async def on_page(read: int, outcome: Outcome) -> None:
-        if isinstance(outcome, Document) and read % PROGRESS_EVERY == 0:
+        if not isinstance(outcome, Document):
+            return
+        ahead.add(outcome)
+        if read % PROGRESS_EVERY == 0:
             await emit(Progress(progress.reading(plan, read, outcome.title)))
 
     return on_page
 
 
-async def _rank(plan: Plan, documents: Sequence[Document], tools: Tools) -> Ranking:
+async def _read_pages(
+    hits: Sequence[Hit], limits: FetchLimits, ahead: Ahead, tools: Tools, on_page: OnPage
+) -> ReadPages:
+    """Read the pages, and embed passages of those in hand meanwhile."""
+    reading = True
+
+    async def embed() -> None:
+        while reading:
+            # One at a time, as rankings: embedding takes every core as it is.
+            if not await anyio.to_thread.run_sync(ahead.step, limiter=tools.rank_limiter):
+                await anyio.sleep(AHEAD_PAUSE_SECONDS)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(embed)
+        outcome = await read_pages(hits, tools.fetcher, tools.extractor, limits, on_page)
+        reading = False
+    return outcome
+
+
+async def _rank(ahead: Ahead, documents: Sequence[Document], tools: Tools) -> Ranking:
     passages = [passage for document in documents for passage in chunk(document, tools.chunk_limits)]
-    asked = [plan.question, *(query.text for query in plan.queries if query.text != plan.question)]
-    # One ranking at a time: embedding takes every core as it is.
-    return await anyio.to_thread.run_sync(
-        rank, asked, passages, tools.embedder, tools.rank_limits, plan.language, limiter=tools.rank_limiter
-    )
+    ranking = partial(rank, ahead.queries, passages, tools.embedder, tools.rank_limits, ahead.language, ahead.known)
+    return await anyio.to_thread.run_sync(ranking, limiter=tools.rank_limiter)
 
 
 def _room(question: Question, plan: Plan, info: ModelInfo) -> int:

@@ -171,7 +171,11 @@ class ChunkLimits:
 
 @dataclass(frozen=True, slots=True)
 class RankLimits:
-    """How many passages get vectors (best by words first), and how many come out ranked."""
+    """How many passages get vectors (best by words first), and how many come out ranked.
+
+    While pages are on their way, passages are embedded `ahead` at a time.
+    """
 
     candidates: int = 64
     ranked: int = 200
+    ahead: int = 8

@@ -40,18 +40,24 @@ def stems(text: str, language: str) -> list[str]:
     return out
 
 
-def score(queries: Sequence[str], texts: Sequence[str], language: str) -> Scores:
-    """Return BM25 scores, shape (len(queries), len(texts)), all >= 0."""
+def score(
+    queries: Sequence[str], texts: Sequence[str], language: str, known: dict[str, list[str]] | None = None
+) -> Scores:
+    """Return BM25 scores, shape (len(queries), len(texts)), all >= 0. `known` keeps stems for the next time."""
+    known = {} if known is None else known
     scores = np.zeros((len(queries), len(texts)), dtype=np.float32)
-    corpus = [stems(text, language) for text in texts]
+    for text in texts:
+        if text not in known:
+            known[text] = stems(text, language)
+    corpus = [known[text] for text in texts]
     if not any(corpus):
         return scores
     index = bm25s.BM25()
     index.index(corpus, show_progress=False)
     for row, query in enumerate(queries):
-        known = [word for word in stems(query, language) if word in index.vocab_dict]
-        if known:
-            scores[row] = index.get_scores(known)
+        shared = [word for word in stems(query, language) if word in index.vocab_dict]
+        if shared:
+            scores[row] = index.get_scores(shared)
     return scores
 
 

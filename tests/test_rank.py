@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrieval.ahead import Ahead
 from retrieval.errors import EmbedderUnavailable
-from retrieval.limits import RankLimits
+from retrieval.limits import ChunkLimits, RankLimits
 from retrieval.rank import headed, rank
 from retrieval.types import Document, Passage
 
@@ -73,7 +74,7 @@ def test_vectors_find_what_words_do_not():
     assert {i: row.vectors for i, row in zip(places(ranking), ranking.passages, strict=True)} == {
         0: 0.0,
         1: 0.0,
-        2: 2.0,
+        2: 1.0,
         3: 0.0,
     }
 
@@ -141,3 +142,32 @@ def test_what_comes_out_went_in_once_and_the_same_each_time(texts, queries, embe
     order = places(ranking, pages)
     assert len(set(order)) == len(order) == min(len(pages), limits.ranked)
     assert ranking == ranked(queries, embedder, pages, limits)
+
+
+def test_what_is_known_before_saves_embedding_and_changes_nothing():
+    embedder = Favoring("metres")
+    ahead = Ahead(["How tall is the tower?"], "en", 1, embedder, LIMITS, ChunkLimits())
+    for document in {id(one.document): one.document for one in PASSAGES}.values():
+        ahead.add(document)
+    while ahead.step():
+        pass
+    fresh = ranked(["How tall is the tower?"], Favoring("metres"))
+    again = rank(["How tall is the tower?"], PASSAGES, embedder, LIMITS, "en", ahead.known)
+    assert again == fresh
+    passages = [text for batch in embedder.embedded for text in batch if text.startswith("T\n")]
+    assert len(passages) == len(set(passages)) == len(PASSAGES)
+
+
+def test_of_the_pages_in_hand_no_more_is_embedded_than_their_share():
+    embedder = Favoring("metres")
+    ahead = Ahead(["tower"], "en", 2 * len(PASSAGES), embedder, RankLimits(candidates=4), ChunkLimits())
+    ahead.add(PASSAGES[0].document)
+    while ahead.step():
+        pass
+    assert embedder.embedded == []
+
+
+def test_an_embedder_that_fails_ahead_is_left_to_the_ranking():
+    ahead = Ahead(["tower"], "en", 1, Broken(), LIMITS, ChunkLimits())
+    ahead.add(PASSAGES[0].document)
+    assert not ahead.step()

@@ -1,0 +1,56 @@
+"""Embeds the likeliest passages of the pages in hand while other pages are still on their way.
+
+Saves time and changes nothing: the ranking finds vectors ready that it would have computed itself. Of the pages in hand
+only as many passages are embedded as their share of all pages is of all candidates, so little is embedded in vain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from retrieval.chunk import chunk
+from retrieval.errors import EmbedderUnavailable
+from retrieval.limits import ChunkLimits, RankLimits
+from retrieval.rank import Embedder, Known, headed, learn, scored
+from retrieval.types import Document
+
+
+@dataclass(slots=True)
+class Ahead:
+    """The pages of one question so far, of `pages` in all. `known` is for the ranking."""
+
+    queries: Sequence[str]
+    language: str
+    pages: int
+    embedder: Embedder | None
+    rank_limits: RankLimits
+    chunk_limits: ChunkLimits
+    known: Known = field(default_factory=Known)
+    _documents: list[Document] = field(default_factory=list)
+    _texts: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, document: Document) -> None:
+        """Take in a page."""
+        self._documents.append(document)
+
+    def step(self) -> bool:
+        """Embed the next few passages; tells whether there was any to embed. Blocks: call it in a thread."""
+        if self.embedder is None or not self._documents:
+            return False
+        try:
+            new = self._likeliest(tuple(self._documents))
+            learn(new, self.embedder, self.known)
+        except EmbedderUnavailable:
+            return False  # the ranking will meet the same fault, and say so
+        return bool(new)
+
+    def _likeliest(self, documents: Sequence[Document]) -> list[str]:
+        """Return the likeliest candidates that have no vector yet, a few."""
+        for number in range(len(self._texts), len(documents)):
+            self._texts[number] = [headed(passage) for passage in chunk(documents[number], self.chunk_limits)]
+        texts = [text for number in range(len(documents)) for text in self._texts[number]]
+        by_words = scored(self.queries, texts, self.language, self.known)
+        wanted = round(self.rank_limits.candidates * min(1.0, len(documents) / self.pages))
+        likely = (texts[i] for i in np.argsort(-by_words, kind="stable")[:wanted])
+        return [text for text in likely if text not in self.known.vectors][: self.rank_limits.ahead]
