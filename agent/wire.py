@@ -256,6 +256,7 @@ def _result(source: Source) -> Json:
         "date": document.date,
         "site": document.site,
         "language": document.language,
+        "also_at": list(document.also_at),
         "score": float(max((ranked.score for ranked in source.passages), default=0.0)),
         "passages": passages,
     }

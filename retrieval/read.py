@@ -7,13 +7,14 @@ nobody back: after `hedge_seconds` the next hit in reserve is started beside the
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from retrieval.limits import FetchLimits
+from retrieval.near_duplicates import Sketch, sketch
 from retrieval.types import Document, Hit, Page, Skipped, SkipReason
 
 Outcome = Document | Skipped
@@ -59,7 +60,7 @@ async def read_pages(
     reader = _Reader(fetcher, extractor, limits, on_page)
     with anyio.move_on_after(limits.total_seconds) as deadline:
         await reader.run(hits)
-    outcomes = tuple(reader.outcomes.get(hit.url) or _late(hit) for hit in reader.asked)
+    outcomes = tuple(reader.settled(hit) for hit in reader.asked)
     return ReadPages(outcomes, deadline.cancelled_caught, reader.fetch_ms, reader.extract_ms)
 
 
@@ -77,7 +78,8 @@ class _Reader:
     on_page: OnPage
     asked: list[Hit] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    texts: set[int] = field(default_factory=set)
+    sketches: dict[str, Sketch] = field(default_factory=dict)
+    copy_of: dict[str, str] = field(default_factory=dict)
     read: int = 0
     fetch_ms: int = 0
     extract_ms: int = 0
@@ -94,11 +96,20 @@ class _Reader:
                 self.asked.append(hit)
                 tasks.start_soon(self._page, hit, tasks)
 
+    def settled(self, hit: Hit) -> Outcome:
+        """Return what became of a hit; a document with the other addresses of its text."""
+        outcome = self.outcomes.get(hit.url) or _late(hit)
+        if isinstance(outcome, Document):
+            copies = (each.url for each in self.asked if self.copy_of.get(each.url) == hit.url)
+            return replace(outcome, also_at=tuple(copies))
+        return outcome
+
     async def _page(self, hit: Hit, tasks: TaskGroup) -> None:
         place = _Place(self.places)
         outcome = await self._outcome(hit, place)
         if self.read >= self.limits.wanted:
             return  # the last page wanted is in hand, and `on_page` is still told of it
+        outcome = self._unless_copy(hit, outcome)
         self.outcomes[hit.url] = outcome
         if isinstance(outcome, Skipped):
             place.free()
@@ -117,19 +128,35 @@ class _Reader:
         async with _hedged(place, self.limits.hedge_extract_seconds):
             outcome = await self.extractor.extract(page)
         self.extract_ms = self._since_start()
-        return self._unless_duplicate(hit, outcome)
+        return outcome
 
-    def _unless_duplicate(self, hit: Hit, outcome: Outcome) -> Outcome:
-        """Skip a text that another address gave already."""
+    def _unless_copy(self, hit: Hit, outcome: Outcome) -> Outcome:
+        """Let one page have a text: of all that hold it the first in hit order, whichever came first."""
         if isinstance(outcome, Skipped):
             return outcome
-        text = hash(outcome.text)
-        if text in self.texts:
-            return Skipped(
-                hit.url, SkipReason.DUPLICATE, "the same text as another page", 200, outcome.ms, outcome.bytes
-            )
-        self.texts.add(text)
+        drawn = sketch(outcome.text)
+        same = [url for url, other in self.sketches.items() if drawn.same(other)]
+        place = {each.url: i for i, each in enumerate(self.asked)}
+        first = min([hit.url, *same], key=lambda url: place[url])
+        if first != hit.url:
+            return self._copy(hit.url, first, outcome)
+        for url in same:
+            self._retract(url, first)
+        self.sketches[hit.url] = drawn
         return outcome
+
+    def _retract(self, url: str, original: str) -> None:
+        """Take back that a page was read: it is a copy of one that came later and stands before it."""
+        document = self.outcomes[url]
+        del self.sketches[url]
+        self.read -= 1
+        self.places.release()
+        self.copy_of = {each: original if of == url else of for each, of in self.copy_of.items()}
+        self.outcomes[url] = self._copy(url, original, document)
+
+    def _copy(self, url: str, original: str, outcome: Outcome) -> Skipped:
+        self.copy_of[url] = original
+        return Skipped(url, SkipReason.DUPLICATE, f"the same text as {original}", 200, outcome.ms, outcome.bytes)
 
     def _since_start(self) -> int:
         return round((time.monotonic() - self.started) * 1000)

@@ -126,7 +126,7 @@ class Skipped:
 class Document:
     """The cleaned text of one page. `site` is its host; `date` is ISO; `language` a two-letter code.
 
-    `cached`: its page came from the cache.
+    `cached`: its page came from the cache. `also_at`: the other addresses at which the same text was found.
     """
 
     url: str
@@ -138,6 +138,7 @@ class Document:
     ms: int = 0
     bytes: int = 0
     cached: bool = False
+    also_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

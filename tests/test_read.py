@@ -138,6 +138,26 @@ async def test_the_same_text_counts_once():
     assert shown(pages) == ["0 read", "1 duplicate", "2 read", "3 read"]
 
 
+ARTICLE = " ".join(f"word{number}" for number in range(400))
+
+
+async def test_a_mirror_counts_once_and_its_address_is_kept():
+    scripts = {0: Script(text=ARTICLE), 2: Script(text=f"{ARTICLE} Another footer.")}
+    pages, _, _ = await read(5, scripts)
+    assert shown(pages) == ["0 read", "1 read", "2 duplicate", "3 read"]
+    assert pages.documents[0].also_at == ("https://a.b/2",)
+    assert pages.outcomes[2].detail == "the same text as https://a.b/0"
+
+
+async def test_of_copies_the_first_in_order_is_kept_whichever_came_first():
+    scripts = {0: Script(fetch_s=0.1, text=ARTICLE), 1: Script(text=ARTICLE), 2: Script(text=f"{ARTICLE} Footer.")}
+    pages, _, seen = await read(6, scripts)
+    assert shown(pages)[:3] == ["0 read", "1 duplicate", "2 duplicate"]
+    assert len(pages.documents) == 3
+    assert pages.documents[0].also_at == ("https://a.b/1", "https://a.b/2")
+    assert seen[-1][0] == 3
+
+
 async def test_never_more_are_read_than_wanted():
     async def slow_note(*_) -> None:
         await anyio.sleep(0.05)

@@ -493,6 +493,7 @@ def test_the_reply_of_a_search():
             "date": "2026-01-01",
             "site": "a.example",
             "language": "en",
+            "also_at": [],
             "score": 0.5,
             "passages": [{"text": "def", "score": 0.5, "start": 4, "end": 7}],
         }
