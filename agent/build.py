@@ -24,14 +24,25 @@ from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
-from retrieval.limits import CooldownLimits, ExtractLimits, FetchLimits, LocalLimits, RobotsLimits, SearchLimits
+from retrieval.limits import (
+    CooldownLimits,
+    ExtractLimits,
+    FetchLimits,
+    LocalLimits,
+    RankLimits,
+    RobotsLimits,
+    SearchLimits,
+)
 from retrieval.local_files import LocalFolder, RoutedFetcher
 from retrieval.rank import Embedder
 from retrieval.read import PageFetcher
+from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine
 
 T = TypeVar("T")
 
+# Where a GPU computes vectors: nearly every passage has one, and many at a time.
+FAST = RankLimits(candidates=1_000, ahead=128)
 MODEL_SILENCE_SECONDS = 300.0
 MODEL_CONNECT_SECONDS = 5.0
 
@@ -48,15 +59,20 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
         robots = RobotsLimits() if settings.robots == "respect" else None
         fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
+        reranker = await anyio.to_thread.run_sync(_reranker, settings)
+        limits = await anyio.to_thread.run_sync(_rank_limits, settings)
         if cache is None:
-            yield Tools(settings, model, live, await _with_files(fetcher, settings), extractor, embedder)
+            files = await _with_files(fetcher, settings)
+            yield Tools(settings, model, live, files, extractor, embedder, reranker, rank_limits=limits)
             return
         remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
         engines = [remembering.engine(engine) for engine in live]
         pages = remembering.pages(fetcher, extractor)
         fetching = await _with_files(pages, settings)
         embedder = remembering.embedder(embedder, await anyio.to_thread.run_sync(embedder_name, settings))
-        yield Tools(settings, model, engines, fetching, pages, embedder, live_engines=live)
+        yield Tools(
+            settings, model, engines, fetching, pages, embedder, reranker, rank_limits=limits, live_engines=live
+        )
 
 
 def allowed_nets(settings: Settings) -> tuple[AllowedNet, ...]:
@@ -213,9 +229,18 @@ def _hashing(settings: Settings) -> Embedder:
     return HashingEmbedder()
 
 
+def _openai_embedder(settings: Settings) -> Embedder:
+    from retrieval.embedders.openai_compatible import OpenAICompatibleEmbedder
+
+    url = _needed("WELLREAD_EMBEDDER=openai", "WELLREAD_EMBEDDER_URL", settings.embedder_url)
+    model = _needed("WELLREAD_EMBEDDER=openai", "WELLREAD_EMBEDDER_MODEL", settings.embedder_model)
+    return OpenAICompatibleEmbedder(url, model, settings.embedder_api_key)
+
+
 EMBEDDERS: dict[str, Callable[[Settings], Embedder | None]] = {
     "embedded": _embedded,
     "sentence-transformers": _sentence_transformers,
+    "openai": _openai_embedder,
     "hashing": _hashing,
     "none": lambda settings: None,
 }
@@ -238,6 +263,52 @@ def _embedder(settings: Settings) -> Embedder | None:
         return _known("WELLREAD_EMBEDDER", embedder_name(settings), EMBEDDERS)(settings)
     except RetrievalError as error:
         raise BadSettings(f"WELLREAD_EMBEDDER={settings.embedder}: {error}") from error
+
+
+def _sentence_transformers_reranker(settings: Settings) -> Reranker:
+    from retrieval.rerankers.sentence_transformers import SentenceTransformersReranker
+
+    model = _needed("WELLREAD_RERANKER=sentence-transformers", "WELLREAD_RERANKER_MODEL", settings.reranker_model)
+    return SentenceTransformersReranker(model)
+
+
+def _openai_reranker(settings: Settings) -> Reranker:
+    from retrieval.rerankers.openai_compatible import OpenAICompatibleReranker
+
+    url = _needed("WELLREAD_RERANKER=openai", "WELLREAD_RERANKER_URL", settings.reranker_url)
+    model = _needed("WELLREAD_RERANKER=openai", "WELLREAD_RERANKER_MODEL", settings.reranker_model)
+    return OpenAICompatibleReranker(url, model, settings.reranker_api_key)
+
+
+RERANKERS: dict[str, Callable[[Settings], Reranker | None]] = {
+    "none": lambda settings: None,
+    "sentence-transformers": _sentence_transformers_reranker,
+    "openai": _openai_reranker,
+}
+
+
+def _reranker(settings: Settings) -> Reranker | None:
+    try:
+        return _known("WELLREAD_RERANKER", settings.reranker, RERANKERS)(settings)
+    except RetrievalError as error:
+        raise BadSettings(f"WELLREAD_RERANKER={settings.reranker}: {error}") from error
+
+
+def _needed(why: str, setting: str, value: str | None) -> str:
+    if not value:
+        raise BadSettings(f"{why} needs {setting}: set it.")
+    return value
+
+
+def _rank_limits(settings: Settings) -> RankLimits:
+    """Choose how many passages get vectors: on a processor of this machine the best by words, elsewhere nearly all."""
+    embedder = embedder_name(settings)
+    elsewhere = embedder == "openai"
+    if embedder == "sentence-transformers":
+        from retrieval.index import on_gpu
+
+        elsewhere = on_gpu()
+    return FAST if elsewhere else RankLimits()
 
 
 async def _model(settings: Settings, stack: AsyncExitStack) -> Model:

@@ -30,6 +30,7 @@ from retrieval.further import further_queries, search_further
 from retrieval.limits import FetchLimits
 from retrieval.rank import Ranking, rank
 from retrieval.read import OnPage, Outcome, ReadPages, read_pages
+from retrieval.rerank import reranked
 from retrieval.search import Found, search
 from retrieval.types import Document, Hit
 
@@ -183,7 +184,11 @@ async def _read_pages(
 async def _rank(ahead: Ahead, documents: Sequence[Document], tools: Tools) -> Ranking:
     passages = [passage for document in documents for passage in chunk(document, tools.chunk_limits)]
     ranking = partial(rank, ahead.queries, passages, tools.embedder, tools.rank_limits, ahead.language, ahead.known)
-    return await anyio.to_thread.run_sync(ranking, limiter=tools.rank_limiter)
+    ranked = await anyio.to_thread.run_sync(ranking, limiter=tools.rank_limiter)
+    if tools.reranker is None:
+        return ranked
+    again = partial(reranked, ahead.queries[0], ranked, tools.reranker, tools.rank_limits)
+    return await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)
 
 
 def _room(question: Question, plan: Plan, info: ModelInfo) -> int:

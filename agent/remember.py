@@ -94,5 +94,5 @@ class Remembering:
         """Wrap the embedder, if there is one."""
         if embedder is None:
             return None
-        model = f"{name}\n{self.settings.embedder_model or ''}\n{self.code}"
+        model = f"{name}\n{self.settings.embedder_url or ''}\n{self.settings.embedder_model or ''}\n{self.code}"
         return CachedEmbedder(embedder, self.cache, self.limits, model)

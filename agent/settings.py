@@ -116,12 +116,25 @@ class Settings(BaseSettings):
     local_dir: Path | None = Field(
         default=None, description="folder of your own HTML, Markdown, PDF and text files, for the engine local"
     )
-    embedder: Literal["auto", "embedded", "sentence-transformers", "hashing", "none"] = Field(
+    embedder: Literal["auto", "embedded", "sentence-transformers", "openai", "hashing", "none"] = Field(
         default="auto", description="what computes vectors for the ranking; none ranks by words alone"
     )
     embedder_model: str | None = Field(
-        default=None, description="name of the sentence-transformers model; unset takes the default one"
+        default=None,
+        description="name of the embedding model, for sentence-transformers (unset: its default one) and openai",
     )
+    embedder_url: Address = Field(
+        default=None, description="base URL ending in /v1 of a server with /embeddings, for the embedder openai"
+    )
+    embedder_api_key: SecretStr | None = Field(default=None, description="key for WELLREAD_EMBEDDER_URL")
+    reranker: Literal["none", "sentence-transformers", "openai"] = Field(
+        default="none", description="what orders the best passages once more"
+    )
+    reranker_model: str | None = Field(default=None, description="name of the reranking model")
+    reranker_url: Address = Field(
+        default=None, description="base URL ending in /v1 of a server with /rerank, for the reranker openai"
+    )
+    reranker_api_key: SecretStr | None = Field(default=None, description="key for WELLREAD_RERANKER_URL")
     pages: int = Field(default=50, description="how many pages to read for one question", ge=1, le=MAX_PAGES)
     read_seconds: float = Field(default=8.0, description="deadline of the reading of pages, in seconds", gt=0, le=120)
     effort: Effort = Field(default="medium", description="default effort of the model wellread: low, medium or high")

@@ -13,6 +13,7 @@ from retrieval.errors import RetrievalError
 from retrieval.limits import ChunkLimits, FetchLimits, RankLimits, SearchLimits
 from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
+from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine, search
 from retrieval.types import Query
 
@@ -30,6 +31,7 @@ class Tools:
     fetcher: PageFetcher
     extractor: PageExtractor
     embedder: Embedder | None
+    reranker: Reranker | None = None
     search_limits: SearchLimits = field(default_factory=SearchLimits)
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)

@@ -8,6 +8,7 @@ RetrievalError
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
 ├── CacheUnavailable      the store of a cache fails; while running a miss, at the start an error
 ├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
+├── RerankerUnavailable   passages cannot be reranked; the order stays as it was and says so
 └── WeightsError          embedded weights could not be fetched or are not what they should be
 """
 
@@ -52,6 +53,10 @@ class CacheUnavailable(RetrievalError):
 
 class RecordingError(RetrievalError):
     """A recording cannot be written or read, or lacks what its replay asks for; the message names it."""
+
+
+class RerankerUnavailable(RetrievalError):
+    """The reranker cannot be used. The message is safe for clients."""
 
 
 class WeightsError(RetrievalError):

@@ -173,9 +173,20 @@ class ChunkLimits:
 class RankLimits:
     """How many passages get vectors (best by words first), and how many come out ranked.
 
-    While pages are on their way, passages are embedded `ahead` at a time.
+    While pages are on their way, passages are embedded `ahead` at a time. A reranker orders the first `reranked` anew.
     """
 
     candidates: int = 64
+    reranked: int = 40
     ranked: int = 200
     ahead: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ModelApiLimits:
+    """What one request to a server of embedding or ranking models may cost."""
+
+    seconds: float = 10.0
+    texts_at_once: int = 32
+    requests_at_once: int = 4
+    body_bytes: int = 64_000_000

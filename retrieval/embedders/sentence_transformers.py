@@ -25,7 +25,7 @@ class SentenceTransformersEmbedder:
 
     def __init__(self, model_name: str, device: str | None = None) -> None:
         self._model = _load(model_name, device)
-        self._prefixed = bool(E5_FAMILY.search(model_name)) and "instruct" not in model_name.lower()
+        self._prefixed = wants_prefixes(model_name)
         self._lock = threading.Lock()
 
     @property
@@ -58,6 +58,11 @@ class SentenceTransformersEmbedder:
             raise EmbedderUnavailable(f"the embedding model failed: {error}") from error
         vectors: Vectors = np.asarray(made, dtype=np.float32)
         return vectors
+
+
+def wants_prefixes(model_name: str) -> bool:
+    """Tell whether a model wants "query: " or "passage: " before a text."""
+    return bool(E5_FAMILY.search(model_name)) and "instruct" not in model_name.lower()
 
 
 def _load(model_name: str, device: str | None) -> Any:  # noqa: ANN401 - the package is optional

@@ -1,0 +1,1 @@
+"""Ways to order the best passages once more, one class a file."""
