@@ -25,6 +25,8 @@ class ThinkingSplitter:
         events: list[Thinking | Text] = []
         if self._state == "start":
             self._open()
+        if self._state == "opened":
+            self._skip_newlines()
         if self._state == "thinking":
             events += self._think()
         if self._state == "gap":
@@ -44,9 +46,14 @@ class ThinkingSplitter:
     def _open(self) -> None:
         start = self._buffer.lstrip()
         if start.startswith(OPEN):
-            self._state, self._buffer = "thinking", start[len(OPEN) :].lstrip("\n")
+            self._state, self._buffer = "opened", start[len(OPEN) :]
         elif not OPEN.startswith(start):
             self._state = "text"
+
+    def _skip_newlines(self) -> None:
+        self._buffer = self._buffer.lstrip("\n")
+        if self._buffer:
+            self._state = "thinking"
 
     def _think(self) -> list[Thinking | Text]:
         thought, closed, rest = self._buffer.partition(CLOSE)

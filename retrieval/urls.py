@@ -53,7 +53,9 @@ def canonical(url: str) -> str | None:
     scheme = parts.scheme.lower()
     netloc = _bracketed(host) if port in (None, DEFAULT_PORTS[scheme]) else f"{_bracketed(host)}:{port}"
     query = _without_tracking(parts.query)
-    return _out_of_cache(netloc, parts.path, query) or urlunsplit((scheme, netloc, parts.path or "/", query, ""))
+    return (
+        _out_of_cache(netloc, parts.path, query) or urlunsplit((scheme, netloc, parts.path or "/", query, "")).strip()
+    )
 
 
 def local_file(url: str) -> str | None:

@@ -99,6 +99,7 @@ WEB_ADDRESS = st.tuples(st.sampled_from(["http", "https"]), HOST, PATH, QUERY.ma
 @example("https://www.google.com/amp/s/[")
 @example("https://a.b/\ud800")
 @example("https://\udcff.b/")
+@example("http://a.b/ ?")
 def test_any_text_has_a_canonical_form_that_stays(url):
     once = urls.canonical(url)
     if once is not None:
