@@ -27,7 +27,7 @@ from retrieval.ahead import Ahead
 from retrieval.chunk import chunk
 from retrieval.errors import SearchFailed
 from retrieval.further import further_queries, search_further
-from retrieval.limits import FetchLimits
+from retrieval.limits import FetchLimits, SearchLimits
 from retrieval.rank import Ranking, rank
 from retrieval.read import OnPage, Outcome, ReadPages, read_pages
 from retrieval.rerank import reranked
@@ -86,15 +86,11 @@ async def read(
     start = time.monotonic()
     plan = await _plan(question, tools, queries, language)
     context_chars = context_chars or _room(question, plan, await tools.model.info())
-    await emit(Progress(progress.searching(plan)))
+    limits = _fetch_limits(question, tools, pages)
     searching = time.monotonic()
-    found = await _search(plan, tools)
-    if EFFORTS[question.effort].further and not question.exact:
-        plan = replace(plan, further=further_queries(plan.queries[0], found.hits, tools.search_limits, plan.language))
-        found = await _search_further(plan, found, tools, emit)
+    plan, found = await _found(plan, question, limits.wanted, tools, emit)
     searched = time.monotonic()
 
-    limits = _fetch_limits(question, tools, pages)
     await emit(Progress(progress.found(plan, len(found.hits), limits.wanted)))
     asked = tuple(dict.fromkeys([plan.question, *(query.text for query in (*plan.queries, *plan.further))]))
     ahead = Ahead(asked, plan.language, limits.wanted, tools.embedder, tools.rank_limits, tools.chunk_limits)
@@ -130,19 +126,21 @@ async def _given(question: Question, queries: Sequence[str] = (), language: str 
     return await anyio.to_thread.run_sync(planning.given, question, queries, language)
 
 
-async def _search(plan: Plan, tools: Tools) -> Found:
+async def _found(plan: Plan, question: Question, pages: int, tools: Tools, emit: Emit) -> tuple[Plan, Found]:
+    """Search, and search further for what the first results made worth it. Raises SearchUnavailable."""
+    await emit(Progress(progress.searching(plan)))
+    limits = replace(tools.search_limits, wanted=round(tools.search_limits.wanted_a_page * pages))
     try:
-        return await search(plan.queries, tools.engines, tools.search_limits)
+        found = await search(plan.queries, tools.engines, limits)
     except SearchFailed as error:
         raise SearchUnavailable(error.engines) from error
-
-
-async def _search_further(plan: Plan, found: Found, tools: Tools, emit: Emit) -> Found:
-    """Search for what the first results made worth searching too."""
-    if not plan.further:
-        return found
-    await emit(Progress(progress.searching_further(plan)))
-    return await search_further(found, plan.further, tools.engines, tools.search_limits)
+    if question.exact or not EFFORTS[question.effort].further:
+        return plan, found
+    plan = replace(plan, further=further_queries(plan.queries[0], found.hits, limits, plan.language))
+    if plan.further:
+        await emit(Progress(progress.searching_further(plan)))
+        found = await search_further(found, plan.further, tools.engines, limits)
+    return plan, found
 
 
 def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchLimits:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SearchLimits:
-    """How far to search. `wanted` distinct URLs end the search early.
+    """How far to search. `wanted` distinct URLs end the search early: `wanted_a_page` for each page to be read.
 
     The first `engines_at_once` healthy engines are asked together, the others when those fail or run dry. Of one site
     the first `pages_a_site` keep their place, unless the site was asked for; the rest go to the end of the list. Up
@@ -14,12 +14,13 @@ class SearchLimits:
     """
 
     wanted: int = 80
+    wanted_a_page: float = 1.6
     bridges: int = 6
     clauses: int = 4
     further_wanted: int = 20
     engines_at_once: int = 2
     pages_a_site: int = 12
-    result_pages: int = 8
+    result_pages: int = 16
     result_pages_at_once: int = 4
     engine_seconds: float = 6.0
     total_seconds: float = 10.0
