@@ -27,7 +27,7 @@ from retrieval.ahead import Ahead
 from retrieval.chunk import chunk
 from retrieval.errors import SearchFailed
 from retrieval.further import further_queries, search_further
-from retrieval.limits import FetchLimits, SearchLimits
+from retrieval.limits import FetchLimits
 from retrieval.rank import Ranking, rank
 from retrieval.read import OnPage, Outcome, ReadPages, read_pages
 from retrieval.rerank import reranked
