@@ -73,6 +73,7 @@ def variables(web_url: str, **more: str) -> dict[str, str]:
         "WELLREAD_EMBEDDED_MODEL": "echo",
         "WELLREAD_EMBEDDER": "embedded",
         "WELLREAD_CACHE": "off",
+        "WELLREAD_LOG_LEVEL": "warning",
         **more,
     }
 
