@@ -11,4 +11,5 @@ if __name__ == "__main__":
     servers.require_data()
     for name in BENCHMARKS:
         print(f"\n## {name}\n", flush=True)
-        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True)
+        command = [sys.executable, "-m", f"tests.benchmarks.{name}"]
+        subprocess.run(command, check=True, preexec_fn=servers.end_with_parent)

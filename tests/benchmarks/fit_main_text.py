@@ -10,7 +10,6 @@ it only says how good a model is on sites that it has not seen: five folds, no s
 import argparse
 import gzip
 import json
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -26,8 +25,9 @@ from numpy.typing import NDArray
 from retrieval.block_features import NAMES, features
 from retrieval.blocks import Block, blocks
 from retrieval.decode import decode
+from tests.benchmarks import servers
 
-DATA = Path(os.environ.get("BENCH_DATA", "../shared")) / "data" / "pages"
+DATA = servers.DATA / "data" / "pages"
 TARGET = Path("retrieval/block_weights.py")
 # How much a page of each source says, and which of them have the whole text, made by hand.
 WEIGHTS = {"daniel": 1.0, "aeb": 1.0, "np4k": 1.0, "rdb": 2.0, "traf": 10.0, "deb": 1.0}
@@ -64,6 +64,7 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--write", action="store_true")
     write = cli.parse_args().write
+    servers.require_data()
     pages = list(labeled())
     report(pages)
     if write:

@@ -3,8 +3,10 @@
 The web is part of a folder of test data that is not part of this repository: BENCH_DATA names it.
 """
 
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +25,8 @@ START_SECONDS = 120.0
 ANSWER_SECONDS = 300.0
 STOP_SECONDS = 10.0
 ROOT = Path(__file__).parent.parent.parent
+LIBC = ctypes.CDLL(None)
+PARENT_DEATH_SIGNAL = 1
 
 
 def require_data() -> None:
@@ -30,6 +34,11 @@ def require_data() -> None:
     if not (DATA / "tools" / "localweb.py").exists():
         print(f"skipped: no test data in {DATA}; BENCH_DATA names that folder, which is not of this repository")
         sys.exit(0)
+
+
+def end_with_parent() -> None:
+    """Let a new process end when the one that started it does, however that ends. Runs in the new process; Linux."""
+    LIBC.prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def data_module(name: str) -> Any:
@@ -62,7 +71,9 @@ def variables(web_url: str, **more: str) -> dict[str, str]:
         "WELLREAD_SEARXNG_URL": web_url,
         "WELLREAD_ALLOW_NETS": f"127.0.0.0/8:{port}",
         "WELLREAD_EMBEDDED_MODEL": "echo",
+        "WELLREAD_EMBEDDER": "embedded",
         "WELLREAD_CACHE": "off",
+        "WELLREAD_LOG_LEVEL": "warning",
         **more,
     }
 
@@ -95,7 +106,7 @@ def read(server: str, query: str, **fields: Any) -> tuple[dict[str, Any], float]
 @contextmanager
 def _running(command: list[str], variables: dict[str, str], ready: str) -> Iterator[None]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, preexec_fn=end_with_parent)  # noqa: PLW1509  (one thread)
     try:
         _await(process, ready)
         yield
@@ -105,6 +116,7 @@ def _running(command: list[str], variables: dict[str, str], ready: str) -> Itera
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 def _await(process: subprocess.Popen[bytes], url: str) -> None:

@@ -3,16 +3,22 @@
     python -m tests.benchmarks.speed [--repeat 5]
 
 The plain way: the same pages, requested one after another, cleaned by trafilatura, every passage through the same
-embedder, FAISS. Then, with the cache on, the question again, its words in another order, and another question with it.
+embedder, FAISS. Then a second question over the same pages, with the cache on.
 """
 
 import argparse
+import gzip
 import logging
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import trafilatura
 
@@ -27,9 +33,27 @@ from retrieval.weights import draw_progress
 from tests.benchmarks import servers
 from tests.benchmarks.tables import table, write
 
-# Questions whose pages are real ones: long, and with all that a site puts around its text.
-SETS = ("htmlqa",)
 STAGES = ("search", "fetch", "extract", "rank", "pack", "total")
+# POST /v1/search takes so many queries.
+MOST_QUERIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One question: seconds of each way, pages and their bytes, passages that the plain way embedded, stages in ms.
+
+    `again`: seconds with a cache: filling it, the same question again, another question over the same pages.
+    `kept`: the share of pages of that other question which came from the cache.
+    """
+
+    ours: float
+    plain: float
+    pages: int
+    bytes: int
+    passages: int
+    timings: dict[str, int]
+    again: tuple[float, float, float]
+    kept: float
 
 
 def main() -> None:
@@ -39,42 +63,56 @@ def main() -> None:
     repeat = cli.parse_args().repeat
     servers.require_data()
     logging.disable(logging.CRITICAL)
-    asked = [row["question"] for row in servers.questions("pages", SETS)][: 2 * repeat]
-    first, second = asked[:repeat], asked[repeat:]
-    with servers.web() as url:
-        cold = [_ours(url, question) for question in first]
-        embedder = EmbeddedEmbedder(Settings().models_dir, draw_progress)
-        plain = [_plain(question, urls, embedder) for question, (_, urls, _) in zip(first, cold, strict=True)]
-        again = [_again(url, *pair) for pair in zip(first, second, strict=True)]
-    write("speed", report([(took, timings) for took, _, timings in cold], plain, again))
+    asked = [row["question"] for row in servers.questions("pages", ("htmlqa",))]
+    pairs = list(zip(asked[:repeat], asked[repeat:], strict=False))
+    embedder = EmbeddedEmbedder(Settings().models_dir, draw_progress)
+    with real_pages() as folder, servers.web("--data", folder) as url:
+        runs = [_one(url, question, other, embedder) for question, other in pairs]
+    write("speed", report(runs))
 
 
-def _ours(url: str, question: str) -> tuple[float, list[str], dict[str, int]]:
-    """Read cold; gives seconds, the pages read and the milliseconds of each stage."""
+@contextmanager
+def real_pages() -> Iterator[str]:
+    """Make a folder with the real pages alone, without those that the web makes of bare texts."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "pages").symlink_to(servers.DATA / "data" / "pages")
+        (root / "qa").mkdir()
+        (root / "qa" / "docs.jsonl.gz").write_bytes(gzip.compress(b""))
+        yield folder
+
+
+def _one(url: str, question: str, other: str, embedder: Embedder) -> Run:
+    """Read in each way, one right after the other: what else the machine does changes with time."""
     with servers.wellread(url) as server:
         servers.read(server, "warm up the embedder", pages=1)
-        answer, seconds = servers.read(server, question)
-    pages = [page["url"] for page in answer["coverage"]["pages"] if page["status"] == "read"]
-    return seconds, pages, answer["timings_ms"]
+        answer, ours = servers.read(server, question)
+    pages = [page for page in answer["coverage"]["pages"] if page["status"] == "read"]
+    plain, passages = _plain(question, [page["url"] for page in pages], embedder)
+    again, second = _again(url, question, other, answer["queries"][:MOST_QUERIES])
+    sizes = sum(page["bytes"] for page in pages)
+    kept = second["cached"] / max(1, second["read"])
+    return Run(ours, plain, len(pages), sizes, passages, answer["timings_ms"], again, kept)
 
 
-def _again(url: str, question: str, other: str) -> tuple[float, ...]:
-    """Read with a cache; seconds of a question, of it once more, of its words in another order, and with another."""
+def _again(url: str, question: str, other: str, queries: list[str]) -> tuple[tuple[float, float, float], Any]:
+    """Read with a cache; gives seconds, and the coverage record of the other question."""
     with tempfile.TemporaryDirectory() as folder, servers.wellread(url, WELLREAD_CACHE=f"{folder}/cache") as server:
         servers.read(server, "warm up the embedder", pages=1)
-        turned = " ".join(reversed(question.split()))
-        return tuple(servers.read(server, text)[1] for text in (question, question, turned, f"{question} {other}"))
+        first, same = (servers.read(server, question)[1] for _ in range(2))
+        answer, another = servers.read(server, other, queries=queries)
+    return (first, same, another), answer["coverage"]
 
 
-def _plain(question: str, urls: list[str], embedder: Embedder) -> float:
-    """Read pages in the plain way; gives seconds."""
+def _plain(question: str, urls: list[str], embedder: Embedder) -> tuple[float, int]:
+    """Read pages in the plain way; gives seconds and the number of passages."""
     embedder.embed(("warm up",), "query")
     start = time.perf_counter()
     texts = [trafilatura.extract(_fetched(url), include_comments=False) or "" for url in urls]
     documents = [Document(url, "", text, "", None, "en") for url, text in zip(urls, texts, strict=True)]
     passages = [headed(passage) for document in documents for passage in chunk(document, ChunkLimits())]
     index.similarities(embedder.embed((question,), "query"), embedder.embed(tuple(passages), "passage"))
-    return time.perf_counter() - start
+    return time.perf_counter() - start, len(passages)
 
 
 def _fetched(url: str) -> bytes:
@@ -86,22 +124,25 @@ def _fetched(url: str) -> bytes:
     return body
 
 
-def report(cold: list[tuple[float, dict[str, int]]], plain: list[float], again: list[tuple[float, ...]]) -> str:
+def report(runs: list[Run]) -> str:
     """Write medians."""
-    ours = median(took for took, _ in cold)
+    filling, same, another = (median(run.again[i] for run in runs) for i in range(3))
     rows: list[list[object]] = [
-        ["Wellread, nothing cached", ours],
-        ["the plain way, the same pages and embedder", median(plain)],
-        ["ratio", median(plain) / ours],
-        ["Wellread with an empty cache", median(took[0] for took in again)],
-        ["the same question again", median(took[1] for took in again)],
-        ["its words in another order", median(took[2] for took in again)],
-        ["with another question behind it: other pages too, other passages", median(took[3] for took in again)],
+        ["Wellread, nothing cached", median(run.ours for run in runs)],
+        ["the plain way, the same pages and embedder", median(run.plain for run in runs)],
+        ["ratio", median(run.plain / run.ours for run in runs)],
+        ["Wellread with an empty cache", filling],
+        ["the same question again", same],
+        ["another question over those pages", another],
     ]
-    stages = [median(timings[stage] for _, timings in cold) / 1000 for stage in STAGES]
+    stages = [median(run.timings[stage] for run in runs) / 1000 for stage in STAGES]
+    told = (
+        f"Medians of {len(runs)} questions: {median(run.pages for run in runs):g} real pages, "
+        f"{median(run.bytes for run in runs) / 1e6:.1f} MB, {median(run.passages for run in runs):g} passages in the "
+        f"plain way. The other question had {median(run.kept for run in runs):.0%} of its pages from the cache."
+    )
     return (
-        f"Medians of {len(cold)} questions, 50 pages each.\n\n"
-        + table(["reading", "seconds"], rows)
+        f"{told}\n\n{table(['reading', 'seconds'], rows)}"
         + "\n\nSeconds in each stage; fetch and extract overlap, and count from their common start:\n\n"
         + table(STAGES, [stages])
     )

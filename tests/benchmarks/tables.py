@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from os import sched_getaffinity
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
 CPU_NAME = re.compile(r"model name\s*:\s*(.+)")
 
 
@@ -39,7 +40,14 @@ def _cell(value: object) -> str:
 
 
 def _when() -> str:
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+    commit = _git("rev-parse", "--short", "HEAD")
+    # The document itself changes with each benchmark.
+    changed = "-dirty" if _git("status", "--porcelain", "--", ".", f":!{DOCUMENT.relative_to(ROOT)}") else ""
     cpu = CPU_NAME.search(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     machine = f"{len(sched_getaffinity(0))} cores of {cpu[1] if cpu else 'an unknown processor'}"
-    return f"{datetime.now(UTC).date()}, commit {commit.stdout.strip()}, {machine}:"
+    return f"{datetime.now(UTC).date()}, commit {commit}{changed}, {machine}:"
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
