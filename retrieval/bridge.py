@@ -29,6 +29,7 @@ CAPITALIZED = rf"[{CAPITALS}][\w'’.-]*\w"
 LINK = r"(?:of|the|and|de|la|le|du|des|van|von|der|den|di|da|del|al|bin|и|де|ла|фон|ван|дер|аль|ибн)"
 NAME = re.compile(rf"\b{CAPITALIZED}(?:\s+(?:{LINK}\s+){{0,2}}{CAPITALIZED}|\s+\d{{1,4}}\b)*")
 SENTENCE_START = re.compile(r"(?:^|[.!?…:;»”\"(]\s*|\s[-–—]\s)$")
+WORD = re.compile(r"\w+")
 PATH = re.compile(r"^/|\.html?$", re.IGNORECASE)
 TITLE_PARTS = re.compile(r"\s+[|–—·»-]\s+|\s*[|»]\s*|: ")
 
@@ -39,9 +40,10 @@ def bridges(question: str, hits: Sequence[Hit], count: int, language: str) -> tu
     dates = set(stems(DATE_WORDS, language))
     points: dict[tuple[str, ...], float] = defaultdict(float)
     written: dict[tuple[str, ...], str] = {}
+    common = _common_words(hits)
     for rank, (hit, nearness) in enumerate(_near(asked, hits, language), 1):
         named: dict[tuple[str, ...], str] = {}
-        for name in _names(hit):
+        for name in (name for name in _names(hit) if name.lower() not in common):
             named.setdefault(tuple(stems(name, language)), name)
         for key, name in named.items():
             if any(not word.isdigit() and word not in dates for word in set(key) - asked):
@@ -57,6 +59,12 @@ def _near(asked: set[str], hits: Sequence[Hit], language: str) -> list[tuple[Hit
     having = Counter(word for words in held for word in words)
     nearness = [sum(1 / having[word] for word in words & asked) for words in held]
     return list(zip(hits[:HITS], nearness, strict=False))
+
+
+def _common_words(hits: Sequence[Hit]) -> set[str]:
+    """Return the words that are written small somewhere: capitalized they only start a line or stress a word."""
+    texts = (f"{hit.title} {hit.snippet}" for hit in hits[:COMPARED])
+    return {word for text in texts for word in WORD.findall(text) if word.islower()}
 
 
 def _names(hit: Hit) -> list[str]:

@@ -145,3 +145,13 @@ async def test_only_the_first_engine_that_answered_is_asked_further():
     found = await search([Query("one")], engines, LIMITS)
     await search_further(found, [Query("two")], engines, LIMITS)
     assert ("two" in down.asked, "two" in up.asked, "two" in spare.asked) == (False, True, False)
+
+
+def test_a_word_that_is_written_small_elsewhere_is_no_name():
+    hits = [
+        Hit("https://g.org/1", "Shooting in Leland", "It was a film by Overdrive, and many Using it saw Leland."),
+        Hit("https://g.org/2", "Leland", "The film was made using a camera."),
+    ]
+    names = bridges(ASKED, hits, 20, "en")
+    assert "Overdrive" in names
+    assert "Using" not in names
