@@ -65,7 +65,7 @@ class AnyQuery(dict):
 
 @asynccontextmanager
 async def searxng(body: bytes, status: int = 200, path: str = "/search", at: str = "", **options):
-    async with local.running() as web, httpx2.AsyncClient(trust_env=False, timeout=0.5) as client:
+    async with local.running() as web, httpx2.AsyncClient(trust_env=False, verify=False, timeout=0.5) as client:
         web.replies = AnyQuery()
         web.page(path, body, status=status, headers=JSON, **options)
         yield SearxngEngine(web.base + at, client), web
@@ -181,7 +181,7 @@ async def test_half_a_character_can_be_asked():
 
 
 async def test_a_searxng_that_is_not_there():
-    async with httpx2.AsyncClient(trust_env=False, timeout=1) as client:
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=1) as client:
         with pytest.raises(EngineError, match=r"cannot be reached \(ConnectError\)") as caught:
             await SearxngEngine("http://127.0.0.1:9", client).search(Query("pier"), 1)
     assert "127.0.0.1" not in str(caught.value)

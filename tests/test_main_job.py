@@ -1,13 +1,11 @@
 """The main job with every real part but the models: sample web, fetch, clean, rank, pack, and a stock OpenAI client."""
 
-import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 import openai
 import pytest
-import uvicorn
 
 import server
 from agent.build import open_tools
@@ -31,17 +29,12 @@ async def tools(tmp_path_factory):
 
 @asynccontextmanager
 async def serving(tools):
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        process = uvicorn.Server(uvicorn.Config(server.create_app(tools.settings, tools), log_config=None))
-        async with anyio.create_task_group() as group:
-            group.start_soon(process._serve, [listening])
-            while not process.started:  # noqa: ASYNC110 - uvicorn tells by a flag
-                await anyio.sleep(0.005)
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-            async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=30) as client:
-                yield client
-            process.should_exit = True
+    app = server.create_app(tools.settings, tools)
+    async with (
+        local.serving(app) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=30) as client,
+    ):
+        yield client
 
 
 def asked(text=QUESTION, **options):

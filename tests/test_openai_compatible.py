@@ -105,7 +105,7 @@ async def serving(name: str | None = None, profile: str = "auto", silence_s: flo
     upstream.port = server.sockets[0].getsockname()[1]
     base = f"http://127.0.0.1:{upstream.port}/v1"
     try:
-        async with httpx2.AsyncClient(base_url=base, trust_env=False, timeout=silence_s) as client:
+        async with httpx2.AsyncClient(base_url=base, trust_env=False, verify=False, timeout=silence_s) as client:
             yield OpenAICompatibleModel(client, name, profile), upstream
     finally:
         server.close()
@@ -265,7 +265,7 @@ async def test_a_refusal_within_the_stream_is_a_refusal():
 
 
 async def test_a_server_that_is_not_there():
-    async with httpx2.AsyncClient(base_url="http://127.0.0.1:9/v1", trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url="http://127.0.0.1:9/v1", trust_env=False, verify=False) as client:
         model = OpenAICompatibleModel(client, None, "auto")
         with pytest.raises(ModelUnavailable, match="cannot be reached"):
             await model.info()

@@ -50,7 +50,7 @@ async def test_pages_are_made_once_and_leave_one_file(folder, web):
 
 
 async def test_pages_are_served_to_get_and_head_on_one_connection(web):
-    async with httpx2.AsyncClient(base_url=web.base_url, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=web.base_url, trust_env=False, verify=False) as client:
         page = await client.get("/library/json?utm_source=test")
         head = await client.head("/library/json")
         home = await client.get("/")
@@ -65,7 +65,7 @@ async def test_pages_are_served_to_get_and_head_on_one_connection(web):
     ("method", "path", "status"), [("GET", "/library/nothing", 404), ("GET", "/../etc/passwd", 404), ("POST", "/", 405)]
 )
 async def test_what_is_not_there_is_refused(web, method, path, status):
-    async with httpx2.AsyncClient(base_url=web.base_url, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=web.base_url, trust_env=False, verify=False) as client:
         assert (await client.request(method, path)).status_code == status
 
 

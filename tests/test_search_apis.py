@@ -161,7 +161,7 @@ class AnyPath(dict):
 @asynccontextmanager
 async def opened(api: Api, body: bytes | dict, status: int = 200, headers=JSON, **options):
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with local.running() as web, httpx2.AsyncClient(trust_env=False, timeout=2) as client:
+    async with local.running() as web, httpx2.AsyncClient(trust_env=False, verify=False, timeout=2) as client:
         web.replies = AnyPath()
         web.page("/", body, status=status, headers=headers, **options)
         yield api.engine(SecretStr(KEY), client, web.base + "/v1/search"), web
@@ -315,7 +315,7 @@ async def test_a_reply_that_unpacks_too_large_is_an_error(api):
 @EVERY
 async def test_a_broken_line_is_an_error(api):
     assert str(await failure(api, b"{}", 200, (*JSON, ("Content-Encoding", "gzip")))).startswith("cannot be reached (")
-    async with httpx2.AsyncClient(trust_env=False, timeout=1) as client:
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=1) as client:
         engine = api.engine(SecretStr(KEY), client, "http://127.0.0.1:9/")
         with pytest.raises(EngineError, match=r"^cannot be reached \(ConnectError\)$"):
             await engine.search(Query("pier"), 1)
@@ -400,7 +400,7 @@ async def test_what_deepseek_is_asked():
 
 async def test_searxng_knows_the_same_refusals():
     for status, body, refused in ((429, b"Too Many Requests", True), (200, CAPTCHA, True), (500, b"", False)):
-        async with local.running() as web, httpx2.AsyncClient(trust_env=False, timeout=2) as client:
+        async with local.running() as web, httpx2.AsyncClient(trust_env=False, verify=False, timeout=2) as client:
             web.replies = AnyPath()
             web.page("/", body, status=status, headers=HTML)
             with pytest.raises(EngineError) as caught:

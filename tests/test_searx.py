@@ -96,7 +96,7 @@ async def engine(upstream, tmp_path):
     path.write_text(settings(upstream, port))
     process = await anyio.to_thread.run_sync(started, path, port)
     try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=20) as client:
+        async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=20) as client:
             yield SearxngEngine(f"http://127.0.0.1:{port}", client)
     finally:
         process.terminate()

@@ -2,7 +2,6 @@ import io
 import json
 import logging
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ import anyio.to_thread
 import httpx2
 import openai
 import pytest
-import uvicorn
 
 import server
 from agent.ask import ask
@@ -36,6 +34,7 @@ from agent.types import (
     Usage,
 )
 from retrieval.types import Query
+from tests.web import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -112,19 +111,11 @@ async def running(*, answer=tower, read=one_reading, tools=None, keep_alive_seco
     app = server.create_app(
         Settings(**settings), tools or FakeTools(), answer=answer, read=read, keep_alive_seconds=keep_alive_seconds
     )
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
-        process = uvicorn.Server(config)
-        async with anyio.create_task_group() as group:
-            group.start_soon(process._serve, [listening])
-            with anyio.fail_after(5):
-                while not process.started:  # noqa: ASYNC110 - uvicorn tells by a flag
-                    await anyio.sleep(0.005)
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            async with httpx2.AsyncClient(base_url=url, timeout=5, trust_env=False) as client:
-                yield client
-            process.should_exit = True
+    async with (
+        serving(app) as url,
+        httpx2.AsyncClient(base_url=url, timeout=5, trust_env=False, verify=False) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="module")

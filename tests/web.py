@@ -1,11 +1,15 @@
-"""A small web on loopback for tests: pages are set per path; faults are part of it."""
+"""A small web on loopback for tests: pages are set per path, and faults are part of it; and the server on loopback."""
 
 import asyncio
 import gzip
 import re
+import socket
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+
+import anyio
+import uvicorn
 
 ARTICLE = """<!DOCTYPE html><html lang="en"><head><title>{title}</title></head><body><nav>Home News Video</nav>
 <article><h1>{title}</h1>{body}</article><footer>All rights reserved.</footer></body></html>"""
@@ -100,3 +104,18 @@ async def running(web: Web | None = None):
         yield web
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def serving(app):
+    """Serve an ASGI app, and give its address."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        process = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        async with anyio.create_task_group() as group:
+            group.start_soon(process._serve, [listening])
+            with anyio.fail_after(5):
+                while not process.started:  # noqa: ASYNC110 - uvicorn tells by a flag
+                    await anyio.sleep(0.005)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            process.should_exit = True
