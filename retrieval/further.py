@@ -14,9 +14,13 @@ from retrieval.types import EngineReport, Hit, Query, SearchFilters
 
 
 def further_queries(query: Query, hits: Sequence[Hit], limits: SearchLimits, language: str) -> tuple[Query, ...]:
-    """Return the queries that should follow a first one, given its hits. Pure."""
-    names = bridges(query.text, hits, limits.bridges, language)
-    texts = [*(f"{name} {query.text}" for name in names), *clauses(query.text, limits.clauses)]
+    """Return the queries that should follow a first one, given its hits. Pure.
+
+    A clause seldom names what it speaks of: each is asked alone, and once more with the likeliest name.
+    """
+    parts = clauses(query.text, min(limits.clauses, limits.further // 2))
+    names = bridges(query.text, hits, min(limits.bridges, limits.further - 2 * len(parts)), language)
+    texts = [f"{name} {query.text}" for name in names] + list(parts) + [f"{names[0]} {part}" for part in parts if names]
     return tuple(replace(query, text=text) for text in texts)
 
 

@@ -17,6 +17,7 @@ class SearchLimits:
     wanted_a_page: float = 1.6
     bridges: int = 6
     clauses: int = 4
+    further: int = 12
     further_wanted: int = 20
     engines_at_once: int = 2
     pages_a_site: int = 12

@@ -1,6 +1,6 @@
 """What is searched after the first results, and what becomes of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -94,9 +94,20 @@ def test_a_short_question_stays_whole():
 def test_names_and_clauses_keep_language_and_filters():
     filters = SearchFilters(domains=("a.org",))
     queries = further_queries(Query(LONG, "en", filters), [FILM], LIMITS, "en")
-    assert [query.text for query in queries][-2:] == list(clauses(LONG, 4))
-    assert queries[0].text.endswith(LONG)
+    name = bridges(LONG, [FILM], 1, "en")[0]
+    parts = list(clauses(LONG, 4))
+    assert [query.text for query in queries][-4:] == [*parts, *(f"{name} {part}" for part in parts)]
+    assert queries[0].text == f"{name} {LONG}"
     assert {(query.language, query.filters) for query in queries} == {("en", filters)}
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 4, 12])
+def test_further_queries_are_bounded(most):
+    assert len(further_queries(Query(LONG), [FILM], replace(LIMITS, further=most), "en")) <= most
+
+
+def test_without_names_the_clauses_are_asked_alone():
+    assert [query.text for query in further_queries(Query(LONG), [], LIMITS, "en")] == list(clauses(LONG, 4))
 
 
 @dataclass
