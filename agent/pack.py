@@ -17,7 +17,7 @@ DELIMITER = re.compile(r"\[(?=\s*(?:webpage\s+\d+\s+(?:begin|end)|citation\s*:))
 GAP = "\n[…]\n"
 
 
-def pack(ranked: Sequence[Ranked], budget_chars: int, max_passages_per_source: int = 12) -> Context:
+def pack(ranked: Sequence[Ranked], budget_chars: int, max_passages_per_source: int = 16) -> Context:
     """Take passages in rank order while they fit."""
     chosen: dict[str, list[Ranked]] = {}
     room = budget_chars

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import unicodedata
+import warnings
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from types import TracebackType
@@ -45,7 +46,7 @@ class Extractor:
 
     async def __aenter__(self) -> Self:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["retrieval.extract", "retrieval.main_text", "htmldate", "trafilatura.metadata"])
+        context.set_forkserver_preload(["retrieval.preload"])
         self._pool = ProcessPool(
             max_workers=self._limits.workers,
             max_tasks=self._limits.tasks_per_worker,
@@ -53,7 +54,8 @@ class Extractor:
             initargs=(self._limits.memory_bytes,),
             context=context,
         )
-        await asyncio.gather(*(self._warm() for _ in range(self._limits.workers)))
+        # The first task starts the workers: now, so that the first question does not wait for them.
+        await asyncio.wrap_future(await asyncio.to_thread(self._pool.schedule, readable, args=("",)))
         return self
 
     async def __aexit__(
@@ -74,10 +76,6 @@ class Extractor:
             outcome = _skipped(page, SkipReason.PARSER_LIMIT, repr(error))
         ms = page.ms + round((time.monotonic() - start) * 1000)
         return replace(outcome, ms=ms, bytes=len(page.body))
-
-    async def _warm(self) -> None:
-        """Start a worker now, so that the first question does not wait for imports."""
-        await asyncio.wrap_future(await asyncio.to_thread(self._pool.schedule, _imports))
 
 
 def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
@@ -169,25 +167,14 @@ def _skipped(page: Page, reason: SkipReason, detail: str) -> Skipped:
     return Skipped(page.hit.url, reason, detail, 200, page.ms, len(page.body))
 
 
-def _imports() -> None:
-    import htmldate  # noqa: F401
-    import trafilatura.metadata  # noqa: F401
-
-    import retrieval.decode
-    import retrieval.language
-    import retrieval.main_text
-
-    # Loads the model that tells languages apart: a second of work that is not the first page's.
-    retrieval.language.detect("A sentence in Latin letters.")
-
-
 def _prepare_worker(memory_bytes: int) -> None:
     """Bound the worker's memory, leave Ctrl-C to the parent, and die with the parent."""
+    # Parsers warn of what is wrong with a page, which is nothing that the operator can mend.
+    warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    _imports()
 
 
 __all__ = ["CancelledError", "Extractor", "clean", "readable"]

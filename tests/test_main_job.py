@@ -53,7 +53,7 @@ async def test_the_openai_client_gets_a_cited_answer(tools):
         cited = annotation.url_citation
         assert cited.url in read
         assert cited.url in message.content[cited.start_index : cited.end_index]
-    assert "shutil" in reply.citations[0]
+    assert any("shutil" in url for url in reply.citations)
     assert "webpages" in message.reasoning_content
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 0
 
