@@ -5,6 +5,7 @@ query finds (as in multi-hop dense retrieval: Xiong et al., ICLR 2021; here with
 of capitalized words in snippets, so writing without capitals has titles alone.
 """
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -57,7 +58,8 @@ def _near(asked: set[str], hits: Sequence[Hit], language: str) -> list[tuple[Hit
     """Return the first hits, each with what it shares with the question: words that few hits have count most."""
     held = [set(stems(f"{hit.title} {hit.snippet}", language)) for hit in hits[:COMPARED]]
     having = Counter(word for words in held for word in words)
-    nearness = [sum(1 / having[word] for word in words & asked) for words in held]
+    # Sets have no order, so that a plain sum would not be the same in every process.
+    nearness = [math.fsum(1 / having[word] for word in words & asked) for words in held]
     return list(zip(hits[:HITS], nearness, strict=False))
 
 
