@@ -41,8 +41,8 @@ from retrieval.search import SearchEngine
 
 T = TypeVar("T")
 
-# Where a GPU computes vectors: nearly every passage has one, and many at a time.
-FAST = RankLimits(candidates=1_000, ahead=128)
+# Where a GPU computes vectors: nearly every passage has one, many at a time, of several questions together.
+FAST = RankLimits(candidates=1_000, ahead=128, at_once=8)
 MODEL_SILENCE_SECONDS = 300.0
 MODEL_CONNECT_SECONDS = 5.0
 
@@ -218,9 +218,10 @@ def _embedded(settings: Settings) -> Embedder:
 
 
 def _sentence_transformers(settings: Settings) -> Embedder:
+    from retrieval.embedders.joined import JoinedEmbedder
     from retrieval.embedders.sentence_transformers import SentenceTransformersEmbedder
 
-    return SentenceTransformersEmbedder(settings.embedder_model or "intfloat/multilingual-e5-small")
+    return JoinedEmbedder(SentenceTransformersEmbedder(settings.embedder_model or "intfloat/multilingual-e5-small"))
 
 
 def _hashing(settings: Settings) -> Embedder:

@@ -168,7 +168,6 @@ async def _read_pages(
 
     async def embed() -> None:
         while reading:
-            # One at a time, as rankings: embedding takes every core as it is.
             if not await anyio.to_thread.run_sync(ahead.step, limiter=tools.rank_limiter):
                 await anyio.sleep(AHEAD_PAUSE_SECONDS)
 

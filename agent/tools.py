@@ -36,8 +36,11 @@ class Tools:
     fetch_limits: FetchLimits = field(default_factory=FetchLimits)
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     rank_limits: RankLimits = field(default_factory=RankLimits)
-    rank_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     live_engines: Sequence[SearchEngine] = ()
+    rank_limiter: CapacityLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rank_limiter = CapacityLimiter(self.rank_limits.at_once)
 
     async def check(self, *, live: bool = False) -> dict[str, str]:
         """Tell of model and search "ok" or a plain reason. `live` searches now; else only what failed lately counts."""

@@ -3,6 +3,8 @@
 One index a request: it lives as long as the ranking of one question. Exact inner product (Douze et al., 2024).
 """
 
+import threading
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -12,16 +14,19 @@ from numpy.typing import NDArray
 from retrieval.errors import EmbedderUnavailable
 
 Vectors = NDArray[np.float32]
+_GPU = threading.Lock()
 
 
 def similarities(queries: Vectors, passages: Vectors) -> Vectors:
     """Return cosine similarities of L2-normalized rows, shape (len(queries), len(passages))."""
     faiss = _faiss()
     index: Any = faiss.IndexFlatIP(passages.shape[1])
-    if on_gpu():
-        index = faiss.index_cpu_to_gpu(_gpu_resources(), 0, index)
-    index.add(np.ascontiguousarray(passages, dtype=np.float32))
-    found, order = index.search(np.ascontiguousarray(queries, dtype=np.float32), len(passages))
+    # The resources of a GPU are for one thread at a time.
+    with _GPU if on_gpu() else nullcontext():
+        if on_gpu():
+            index = faiss.index_cpu_to_gpu(_gpu_resources(), 0, index)
+        index.add(np.ascontiguousarray(passages, dtype=np.float32))
+        found, order = index.search(np.ascontiguousarray(queries, dtype=np.float32), len(passages))
     out: Vectors = np.empty_like(found)
     np.put_along_axis(out, order, found, axis=1)
     return out

@@ -176,12 +176,14 @@ class RankLimits:
     """How many passages get vectors (best by words first), and how many come out ranked.
 
     While pages are on their way, passages are embedded `ahead` at a time. A reranker orders the first `reranked` anew.
+    Of the questions in work `at_once` are ranked or embedded together: one, where that takes every core as it is.
     """
 
     candidates: int = 64
     reranked: int = 40
     ranked: int = 200
     ahead: int = 8
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,7 @@ async def test_settings_open_both(models):
         assert isinstance(tools.embedder, OpenAICompatibleEmbedder)
         assert isinstance(tools.reranker, OpenAICompatibleReranker)
         assert tools.rank_limits.candidates == 1_000
+        assert tools.rank_limiter.total_tokens > 1
     for missing in ("embedder_url", "embedder_model", "reranker_url", "reranker_model"):
         with pytest.raises(BadSettings, match=f"WELLREAD_{missing.upper()}"):
             async with open_tools(Settings(**(given | {missing: None}))):
