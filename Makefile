@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-embedded bench clean
+.PHONY: demo serve test lint types unit test-embedded test-torch bench clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -27,12 +27,16 @@ unit: $(VENV)/.dev
 test-embedded: $(VENV)/.dev
 	$(BIN)/pytest -m embedded
 
+# Runs sentence-transformers for real, in an environment of its own: torch is large.
+test-torch: $(VENV)-torch/.ready
+	$(VENV)-torch/bin/pytest -m torch
+
 # Measures the product and writes docs/benchmarks.md; needs a folder of test data that is not part of this repository.
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-torch
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,3 +49,8 @@ $(VENV)/.embedded: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.embedded
+
+$(VENV)-torch/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-torch
+	$(VENV)-torch/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,embeddings]'
+	touch $@

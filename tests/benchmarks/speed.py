@@ -3,7 +3,8 @@
     python -m tests.benchmarks.speed [--repeat 5]
 
 The plain way: the same pages, requested one after another, cleaned by trafilatura, every passage through the same
-embedder, FAISS. Then a second question over the same pages, with the cache on.
+model, FAISS; the model as sentence-transformers runs it, where that is installed, and as the product runs it. Then a
+second question over the same pages, with the cache on.
 """
 
 import argparse
@@ -13,9 +14,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,11 +28,12 @@ from agent.settings import Settings
 from retrieval import index
 from retrieval.chunk import chunk
 from retrieval.embedders.embedded import EmbeddedEmbedder
+from retrieval.embedders.sentence_transformers import SentenceTransformersEmbedder
 from retrieval.limits import ChunkLimits
 from retrieval.rank import Embedder, headed
 from retrieval.types import Document
 from retrieval.weights import draw_progress
-from tests.benchmarks import servers
+from tests.benchmarks import servers, torch_e5
 from tests.benchmarks.tables import table, write
 
 STAGES = ("search", "fetch", "extract", "rank", "pack", "total")
@@ -42,12 +45,13 @@ MOST_QUERIES = 10
 class Run:
     """One question: seconds of each way, pages and their bytes, passages that the plain way embedded, stages in ms.
 
+    `plain`: seconds with each of the embedders.
     `again`: seconds with a cache: filling it, the same question again, another question over the same pages.
     `kept`: the share of pages of that other question which came from the cache.
     """
 
     ours: float
-    plain: float
+    plain: tuple[float, ...]
     pages: int
     bytes: int
     passages: int
@@ -65,10 +69,20 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     asked = [row["question"] for row in servers.questions("pages", ("htmlqa",))]
     pairs = list(zip(asked[:repeat], asked[repeat:], strict=False))
-    embedder = EmbeddedEmbedder(Settings().models_dir, draw_progress)
-    with real_pages() as folder, servers.web("--data", folder) as url:
-        runs = [_one(url, question, other, embedder) for question, other in pairs]
-    write("speed", report(runs))
+    with real_pages() as folder, servers.web("--data", folder) as url, tempfile.TemporaryDirectory() as models:
+        embedders = _embedders(Path(models))
+        runs = [_one(url, question, other, tuple(embedders.values())) for question, other in pairs]
+    write("speed", report(runs, tuple(embedders)))
+
+
+def _embedders(folder: Path) -> dict[str, Embedder]:
+    """Open the model in each of the ways it is run here, by what to call that."""
+    models_dir = Settings().models_dir
+    embedders: dict[str, Embedder] = {"run as the product runs it": EmbeddedEmbedder(models_dir, draw_progress)}
+    if find_spec("sentence_transformers"):
+        path = torch_e5.save(models_dir, folder)
+        embedders["run by sentence-transformers"] = SentenceTransformersEmbedder(path, "cpu")
+    return embedders
 
 
 @contextmanager
@@ -82,17 +96,18 @@ def real_pages() -> Iterator[str]:
         yield folder
 
 
-def _one(url: str, question: str, other: str, embedder: Embedder) -> Run:
+def _one(url: str, question: str, other: str, embedders: Sequence[Embedder]) -> Run:
     """Read in each way, one right after the other: what else the machine does changes with time."""
     with servers.wellread(url) as server:
         servers.read(server, "warm up the embedder", pages=1)
         answer, ours = servers.read(server, question)
     pages = [page for page in answer["coverage"]["pages"] if page["status"] == "read"]
-    plain, passages = _plain(question, [page["url"] for page in pages], embedder)
+    plain = [_plain(question, [page["url"] for page in pages], embedder) for embedder in embedders]
     again, second = _again(url, question, other, answer["queries"][:MOST_QUERIES])
     sizes = sum(page["bytes"] for page in pages)
     kept = second["cached"] / max(1, second["read"])
-    return Run(ours, plain, len(pages), sizes, passages, answer["timings_ms"], again, kept)
+    times = tuple(seconds for seconds, _ in plain)
+    return Run(ours, times, len(pages), sizes, plain[0][1], answer["timings_ms"], again, kept)
 
 
 def _again(url: str, question: str, other: str, queries: list[str]) -> tuple[tuple[float, float, float], Any]:
@@ -124,13 +139,12 @@ def _fetched(url: str) -> bytes:
     return body
 
 
-def report(runs: list[Run]) -> str:
+def report(runs: list[Run], plain: Sequence[str]) -> str:
     """Write medians."""
     filling, same, another = (median(run.again[i] for run in runs) for i in range(3))
     rows: list[list[object]] = [
         ["Wellread, nothing cached", median(run.ours for run in runs)],
-        ["the plain way, the same pages and embedder", median(run.plain for run in runs)],
-        ["ratio", median(run.plain / run.ours for run in runs)],
+        *(row for number, name in enumerate(plain) for row in _compared(runs, number, name)),
         ["Wellread with an empty cache", filling],
         ["the same question again", same],
         ["another question over those pages", another],
@@ -146,6 +160,13 @@ def report(runs: list[Run]) -> str:
         + "\n\nSeconds in each stage; fetch and extract overlap, and count from their common start:\n\n"
         + table(STAGES, [stages])
     )
+
+
+def _compared(runs: list[Run], number: int, name: str) -> list[list[object]]:
+    return [
+        [f"the plain way, the same pages and model, {name}", median(run.plain[number] for run in runs)],
+        ["so many times ours", median(run.plain[number] / run.ours for run in runs)],
+    ]
 
 
 if __name__ == "__main__":
