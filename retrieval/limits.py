@@ -173,13 +173,14 @@ class ChunkLimits:
 
 @dataclass(frozen=True, slots=True)
 class RankLimits:
-    """How many passages get vectors (best by words first), and how many come out ranked.
+    """How many passages get vectors: the best by words, and those beside the first `neighbors_of`; how many are ranked.
 
     While pages are on their way, passages are embedded `ahead` at a time. A reranker orders the first `reranked` anew.
     Of the questions in work `at_once` are ranked or embedded together: one, where that takes every core as it is.
     """
 
-    candidates: int = 64
+    candidates: int = 56
+    neighbors_of: int = 8
     reranked: int = 40
     ranked: int = 200
     ahead: int = 8

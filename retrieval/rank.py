@@ -86,14 +86,22 @@ def rank(
     candidates = np.argsort(-by_words, kind="stable")[: limits.candidates]
     if embedder is None:
         return Ranking(_ordered(passages, by_words, candidates, None, limits))
+
+    def cosines(rows: NDArray[np.intp]) -> Vectors:
+        learn([texts[i] for i in rows], embedder, known)
+        return index.similarities(asked, np.stack([known.vectors[texts[i]] for i in rows]))
+
     try:
-        cosines = _cosines(queries, [texts[i] for i in candidates], embedder, known)
+        asked = embedder.embed(tuple(queries), "query")
+        order = np.argsort(-_fused(by_words[candidates], _joined(cosines(candidates))), kind="stable")
+        wider = _with_neighbors(passages, candidates, candidates[order[: limits.neighbors_of]])
+        near = cosines(wider)
     except EmbedderUnavailable as error:
         note = f"ranked by words only: {error}"
         return Ranking(_ordered(passages, by_words, candidates, None, limits), note)
     floor = embedder.unrelated_below
-    unrelated = floor is not None and float(cosines[0].max()) < floor
-    return Ranking(_ordered(passages, by_words, candidates, _joined(cosines), limits), None, unrelated)
+    unrelated = floor is not None and float(near[0].max()) < floor
+    return Ranking(_ordered(passages, by_words, wider, _joined(near), limits), None, unrelated)
 
 
 def scored(queries: Sequence[str], texts: Sequence[str], language: str, known: Known) -> Vectors:
@@ -121,10 +129,19 @@ def _joined(scores: Vectors) -> Vectors:
     return joined + OTHERS_WEIGHT * scaled[1:].max(axis=0) if len(scaled) > 1 else joined
 
 
-def _cosines(queries: Sequence[str], texts: Sequence[str], embedder: Embedder, known: Known) -> Vectors:
-    asked = embedder.embed(tuple(queries), "query")
-    learn(texts, embedder, known)
-    return index.similarities(asked, np.stack([known.vectors[text] for text in texts]))
+def _with_neighbors(
+    passages: Sequence[Passage], candidates: NDArray[np.intp], best: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Add what stands on the same page before and after the best: it speaks of the same, and often without its name."""
+    beside = ((i, i + step) for i in best for step in (-1, 1) if 0 <= i + step < len(passages))
+    near = (j for i, j in beside if passages[j].document is passages[i].document)
+    return np.fromiter(dict.fromkeys((*candidates, *near)), np.intp)
+
+
+def _fused(by_words: Vectors, by_vectors: Vectors | None) -> Vectors:
+    """Fuse the two orders of the same passages by reciprocal rank."""
+    scores = _reciprocal(by_words)
+    return scores if by_vectors is None else scores + VECTORS_WEIGHT * _reciprocal(by_vectors)
 
 
 def _ordered(
@@ -134,11 +151,8 @@ def _ordered(
     by_vectors: Vectors | None,
     limits: RankLimits,
 ) -> tuple[Ranked, ...]:
-    """Fuse the two orders over the candidates; what is no candidate follows in the order of words."""
-    scores = _reciprocal(by_words[candidates])
-    if by_vectors is not None:
-        scores = scores + VECTORS_WEIGHT * _reciprocal(by_vectors)
-    order = np.argsort(-scores, kind="stable")
+    """Order the candidates; what is none follows in the order of words."""
+    scores = _fused(by_words[candidates], by_vectors)
     first = [
         Ranked(
             passages[candidates[i]],
@@ -146,10 +160,11 @@ def _ordered(
             float(by_words[candidates[i]]),
             None if by_vectors is None else float(by_vectors[i]),
         )
-        for i in order
+        for i in np.argsort(-scores, kind="stable")
     ]
-    rest = np.argsort(-by_words, kind="stable")[len(candidates) : limits.ranked]
-    return (*first[: limits.ranked], *(Ranked(passages[i], 0.0, float(by_words[i])) for i in rest))
+    chosen = set(candidates)
+    rest = (i for i in np.argsort(-by_words, kind="stable") if i not in chosen)
+    return (*first, *(Ranked(passages[i], 0.0, float(by_words[i])) for i in rest))[: limits.ranked]
 
 
 def _reciprocal(scores: Vectors) -> Vectors:

@@ -113,6 +113,20 @@ def test_only_candidates_get_vectors_and_the_rest_follows_in_the_order_of_words(
     assert [words for *_, words in rest] == sorted((words for *_, words in rest), reverse=True)
 
 
+def test_what_stands_beside_the_best_on_its_page_gets_vectors_too():
+    parts = ("Two friends founded the firm.", "Its tower is a tower of towers.", "Tea is served.")
+    text = " ".join(parts)
+    document = Document("https://a.b/firm", "Firm", text, "a.b")
+    page = tuple(Passage(document, start := text.index(part), start + len(part)) for part in parts)
+    pages = (passage("Another tower."), *page, passage("More tea."))
+    embedder = Favoring("founded")
+    limits = RankLimits(candidates=2, neighbors_of=2)
+    order = places(ranked(["Who made the tower of towers?"], embedder, pages, limits), pages)
+    assert [len(texts) for texts in embedder.embedded] == [1, 2, 2]
+    assert embedder.embedded[2] == (headed(page[0]), headed(page[2]))
+    assert order.index(1) <= 1
+
+
 @pytest.mark.parametrize("candidates", [1, 64])
 def test_no_more_come_out_than_asked_for(candidates):
     assert len(ranked(["tower"], Favoring("x"), limits=RankLimits(candidates, ranked=2)).passages) == 2
@@ -134,7 +148,7 @@ def test_a_query_of_punctuation_leaves_the_order_of_the_pages(embedder):
     st.lists(st.sampled_from(["tower", "чай", "?", "", "北京 tower", "a b c"]), max_size=14),
     st.lists(st.sampled_from(["tower", "чай", "?", "北京"]), min_size=1, max_size=3),
     st.sampled_from([None, Favoring("tower"), Broken()]),
-    st.builds(RankLimits, candidates=st.integers(1, 20), ranked=st.integers(1, 20)),
+    st.builds(RankLimits, candidates=st.integers(1, 20), neighbors_of=st.integers(0, 9), ranked=st.integers(1, 20)),
 )
 def test_what_comes_out_went_in_once_and_the_same_each_time(texts, queries, embedder, limits):
     pages = tuple(passage(text) for text in texts)
