@@ -54,13 +54,14 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         nets = list(allowed_nets(settings))
         cache = await open_cache(settings, stack)
         live = [await _engine(name, settings, stack, nets) for name in settings.search]
-        embedder = await anyio.to_thread.run_sync(_embedder, settings)
+        name = await anyio.to_thread.run_sync(embedder_name, settings)
+        embedder = await anyio.to_thread.run_sync(_embedder, name, settings)
         model = await _model(settings, stack)
         extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
         robots = RobotsLimits() if settings.robots == "respect" else None
         fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
-        limits = await anyio.to_thread.run_sync(_rank_limits, settings)
+        limits = await anyio.to_thread.run_sync(_rank_limits, name)
         if cache is None:
             files = await _with_files(fetcher, settings)
             yield Tools(settings, model, live, files, extractor, embedder, reranker, rank_limits=limits)
@@ -69,7 +70,7 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         engines = [remembering.engine(engine) for engine in live]
         pages = remembering.pages(fetcher, extractor)
         fetching = await _with_files(pages, settings)
-        embedder = remembering.embedder(embedder, await anyio.to_thread.run_sync(embedder_name, settings))
+        embedder = remembering.embedder(embedder, name)
         yield Tools(
             settings, model, engines, fetching, pages, embedder, reranker, rank_limits=limits, live_engines=live
         )
@@ -140,12 +141,18 @@ async def _client(stack: AsyncExitStack) -> httpx2.AsyncClient:
 def _key(engine: str, key: SecretStr | None) -> SecretStr:
     """Return the key of an engine, ready for a header. Raises BadSettings, which never shows it."""
     setting = f"WELLREAD_{engine.upper()}_API_KEY"
-    text = key.get_secret_value().strip() if key else ""
-    if not text:
+    ready = _ready_key(setting, key)
+    if ready is None:
         raise BadSettings(f"WELLREAD_SEARCH names {engine}: set {setting} to your key for it.")
+    return ready
+
+
+def _ready_key(setting: str, key: SecretStr | None) -> SecretStr | None:
+    """Return a key ready for a header; None where none is set. Raises BadSettings, which never shows it."""
+    text = key.get_secret_value().strip() if key else ""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise BadSettings(f"{setting}: holds a character that no key has. Copy the key once more.")
-    return SecretStr(text)
+    return SecretStr(text) if text else None
 
 
 async def _sample(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
@@ -235,7 +242,7 @@ def _openai_embedder(settings: Settings) -> Embedder:
 
     url = _needed("WELLREAD_EMBEDDER=openai", "WELLREAD_EMBEDDER_URL", settings.embedder_url)
     model = _needed("WELLREAD_EMBEDDER=openai", "WELLREAD_EMBEDDER_MODEL", settings.embedder_model)
-    return OpenAICompatibleEmbedder(url, model, settings.embedder_api_key)
+    return OpenAICompatibleEmbedder(url, model, _ready_key("WELLREAD_EMBEDDER_API_KEY", settings.embedder_api_key))
 
 
 EMBEDDERS: dict[str, Callable[[Settings], Embedder | None]] = {
@@ -259,9 +266,9 @@ def embedder_name(settings: Settings) -> str:
     return "embedded"
 
 
-def _embedder(settings: Settings) -> Embedder | None:
+def _embedder(name: str, settings: Settings) -> Embedder | None:
     try:
-        return _known("WELLREAD_EMBEDDER", embedder_name(settings), EMBEDDERS)(settings)
+        return _known("WELLREAD_EMBEDDER", name, EMBEDDERS)(settings)
     except RetrievalError as error:
         raise BadSettings(f"WELLREAD_EMBEDDER={settings.embedder}: {error}") from error
 
@@ -278,7 +285,7 @@ def _openai_reranker(settings: Settings) -> Reranker:
 
     url = _needed("WELLREAD_RERANKER=openai", "WELLREAD_RERANKER_URL", settings.reranker_url)
     model = _needed("WELLREAD_RERANKER=openai", "WELLREAD_RERANKER_MODEL", settings.reranker_model)
-    return OpenAICompatibleReranker(url, model, settings.reranker_api_key)
+    return OpenAICompatibleReranker(url, model, _ready_key("WELLREAD_RERANKER_API_KEY", settings.reranker_api_key))
 
 
 RERANKERS: dict[str, Callable[[Settings], Reranker | None]] = {
@@ -301,9 +308,8 @@ def _needed(why: str, setting: str, value: str | None) -> str:
     return value
 
 
-def _rank_limits(settings: Settings) -> RankLimits:
+def _rank_limits(embedder: str) -> RankLimits:
     """Choose how many passages get vectors: on a processor of this machine the best by words, elsewhere nearly all."""
-    embedder = embedder_name(settings)
     elsewhere = embedder == "openai"
     if embedder == "sentence-transformers":
         from retrieval.index import on_gpu
@@ -325,7 +331,7 @@ async def _model(settings: Settings, stack: AsyncExitStack) -> Model:
 async def _remote_model(settings: Settings, stack: AsyncExitStack) -> Model:
     from agent.models.openai_compatible import OpenAICompatibleModel
 
-    key = settings.model_api_key
+    key = _ready_key("WELLREAD_MODEL_API_KEY", settings.model_api_key)
     client = httpx2.AsyncClient(
         base_url=settings.model_url or "",
         headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},

@@ -92,8 +92,7 @@ async def read(
     searched = time.monotonic()
 
     await emit(Progress(progress.found(plan, len(found.hits), limits.wanted)))
-    asked = tuple(dict.fromkeys([plan.question, *(query.text for query in (*plan.queries, *plan.further))]))
-    ahead = Ahead(asked, plan.language, limits.wanted, tools.embedder, tools.rank_limits, tools.chunk_limits)
+    ahead = Ahead(plan.asked, plan.language, limits.wanted, tools.embedder, tools.rank_limits, tools.chunk_limits)
     outcome = await _read_pages(found.hits, limits, ahead, tools, _reporter(plan, ahead, emit))
 
     ranking_start = time.monotonic()

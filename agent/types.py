@@ -73,6 +73,11 @@ class Plan:
     usage: "Usage" = field(default_factory=lambda: Usage())  # noqa: PLW0108  (defined below)
     further: tuple[Query, ...] = ()
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What passages are ranked by: the question first, then every query's text, each once."""
+        return tuple(dict.fromkeys([self.question, *(query.text for query in (*self.queries, *self.further))]))
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -28,7 +28,7 @@ class Ahead:
     chunk_limits: ChunkLimits
     known: Known = field(default_factory=Known)
     _documents: list[Document] = field(default_factory=list)
-    _texts: dict[int, list[str]] = field(default_factory=dict)
+    _texts: list[list[str]] = field(default_factory=list)
 
     def add(self, document: Document) -> None:
         """Take in a page."""
@@ -47,9 +47,9 @@ class Ahead:
 
     def _likeliest(self, documents: Sequence[Document]) -> list[str]:
         """Return the likeliest candidates that have no vector yet, a few."""
-        for number in range(len(self._texts), len(documents)):
-            self._texts[number] = [headed(passage) for passage in chunk(documents[number], self.chunk_limits)]
-        texts = [text for number in range(len(documents)) for text in self._texts[number]]
+        for document in documents[len(self._texts) :]:
+            self._texts.append([headed(passage) for passage in chunk(document, self.chunk_limits)])
+        texts = [text for page in self._texts for text in page]
         by_words = scored(self.queries, texts, self.language, self.known)
         wanted = round(self.rank_limits.candidates * min(1.0, len(documents) / self.pages))
         likely = (texts[i] for i in np.argsort(-by_words, kind="stable")[:wanted])

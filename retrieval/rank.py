@@ -6,6 +6,7 @@ when it fails, the order is that of words, and `Ranking.note` says so. Blocks: c
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Literal, Protocol
 
 import numpy as np
@@ -163,8 +164,9 @@ def _ordered(
         for i in np.argsort(-scores, kind="stable")
     ]
     chosen = set(candidates)
-    rest = (i for i in np.argsort(-by_words, kind="stable") if i not in chosen)
-    return (*first, *(Ranked(passages[i], 0.0, float(by_words[i])) for i in rest))[: limits.ranked]
+    others = (i for i in np.argsort(-by_words, kind="stable") if i not in chosen)
+    rest = (Ranked(passages[i], 0.0, float(by_words[i])) for i in others)
+    return tuple(islice(chain(first, rest), limits.ranked))
 
 
 def _reciprocal(scores: Vectors) -> Vectors:

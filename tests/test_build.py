@@ -34,6 +34,21 @@ async def test_what_is_no_key_stops_the_start_and_is_not_shown(name, key):
     assert "SECRET" not in str(caught.value)
 
 
+MODEL_SERVERS = {"model": {}, "embedder": {"embedder": "openai"}, "reranker": {"reranker": "openai"}}
+
+
+@pytest.mark.parametrize("name", MODEL_SERVERS)
+async def test_what_is_no_key_of_a_model_server_stops_the_start_and_is_not_shown(name):
+    given = {f"{name}_url": "http://127.0.0.1:9/v1", f"{name}_api_key": SecretStr("SECRETключ")}
+    if name != "model":
+        given[f"{name}_model"] = "some"
+    chosen = settings("sample").model_copy(update={**given, **MODEL_SERVERS[name]})
+    with pytest.raises(BadSettings, match=f"WELLREAD_{name.upper()}_API_KEY") as caught:
+        async with open_tools(chosen):
+            pass
+    assert "SECRET" not in str(caught.value)
+
+
 async def test_keyed_engines_open_in_order_and_hide_their_keys():
     keys = {f"{name}_api_key": SecretStr(f"SECRET-{name}\n") for name in KEYED}
     async with open_tools(settings(*KEYED, **keys)) as tools:

@@ -8,7 +8,8 @@ import pytest
 
 from retrieval.embedders.embedded import EmbeddedEmbedder
 from retrieval.embedders.joined import JoinedEmbedder
-from retrieval.embedders.sentence_transformers import SentenceTransformersEmbedder, wants_prefixes
+from retrieval.embedders.prefixes import wants_prefixes
+from retrieval.embedders.sentence_transformers import SentenceTransformersEmbedder
 from retrieval.errors import EmbedderUnavailable, RerankerUnavailable
 from retrieval.rerankers.sentence_transformers import SentenceTransformersReranker
 from tests.benchmarks import torch_e5

@@ -1,7 +1,4 @@
-"""Any embedding model behind an OpenAI-compatible server: `POST /v1/embeddings` of vLLM or text-embeddings-inference.
-
-The e5 family wants to be told what is a question and what is a passage; other models get the texts as they are.
-"""
+"""Any embedding model behind an OpenAI-compatible server: `POST /v1/embeddings` of vLLM and its like."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
@@ -9,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field, SecretStr
 
-from retrieval.embedders.sentence_transformers import wants_prefixes
+from retrieval.embedders.prefixes import prefixed
 from retrieval.errors import EmbedderUnavailable
 from retrieval.limits import ModelApiLimits
 from retrieval.model_api import ModelApi
@@ -32,7 +29,7 @@ class OpenAICompatibleEmbedder:
         self._limits = limits or ModelApiLimits()
         self._api = ModelApi("the embedding server", url, key, EmbedderUnavailable, self._limits)
         self._pool = ThreadPoolExecutor(self._limits.requests_at_once, thread_name_prefix="embed")
-        self._model, self._prefixed = model, wants_prefixes(model)
+        self._model = model
         self._dimensions: int | None = None
 
     @property
@@ -54,7 +51,7 @@ class OpenAICompatibleEmbedder:
         """
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        asked = [f"{kind}: {text}" for text in texts] if self._prefixed else list(texts)
+        asked = prefixed(texts, kind, self._model)
         starts = range(0, len(asked), self._limits.texts_at_once)
         parts = list(self._pool.map(self._batch, [asked[i : i + self._limits.texts_at_once] for i in starts]))
         vectors = np.concatenate(parts) if len({part.shape[1] for part in parts}) == 1 else np.empty((0, 0), np.float32)

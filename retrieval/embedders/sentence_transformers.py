@@ -1,18 +1,14 @@
-"""Any embedding model that sentence-transformers loads, by name or folder, on the GPU or the processor.
+"""Any embedding model that sentence-transformers loads, by name or folder, on the GPU or the processor."""
 
-The e5 family wants to be told what is a question and what is a passage; other models get the texts as they are.
-"""
-
-import re
 import threading
-from typing import Any
 
 import numpy as np
 
+from retrieval.embedders.prefixes import prefixed
 from retrieval.errors import EmbedderUnavailable
 from retrieval.rank import TextKind, Vectors
+from retrieval.torch_models import load
 
-E5_FAMILY = re.compile(r"(^|[/_-])e5([/_-]|$)", re.IGNORECASE)
 BATCH_TEXTS = 32
 
 
@@ -24,8 +20,8 @@ class SentenceTransformersEmbedder:
     """
 
     def __init__(self, model_name: str, device: str | None = None) -> None:
-        self._model = _load(model_name, device)
-        self._prefixed = wants_prefixes(model_name)
+        self._model = load("SentenceTransformer", model_name, device, EmbedderUnavailable)
+        self._name = model_name
         self._lock = threading.Lock()
 
     @property
@@ -45,8 +41,7 @@ class SentenceTransformersEmbedder:
         """
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        asked = [f"{kind}: {text}" for text in texts] if self._prefixed else list(texts)
-        return self._encode(asked)
+        return self._encode(prefixed(texts, kind, self._name))
 
     def _encode(self, texts: list[str]) -> Vectors:
         try:
@@ -58,21 +53,3 @@ class SentenceTransformersEmbedder:
             raise EmbedderUnavailable(f"the embedding model failed: {error}") from error
         vectors: Vectors = np.asarray(made, dtype=np.float32)
         return vectors
-
-
-def wants_prefixes(model_name: str) -> bool:
-    """Tell whether a model wants "query: " or "passage: " before a text."""
-    return bool(E5_FAMILY.search(model_name)) and "instruct" not in model_name.lower()
-
-
-def _load(model_name: str, device: str | None) -> Any:  # noqa: ANN401 - the package is optional
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise EmbedderUnavailable(
-            "sentence-transformers is not installed: pip install 'wellread[embeddings]' (or 'wellread[gpu]')"
-        ) from error
-    try:
-        return SentenceTransformer(model_name, device=device)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise EmbedderUnavailable(f"the embedding model {model_name} cannot be loaded: {error}") from error

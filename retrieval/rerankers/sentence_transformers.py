@@ -1,12 +1,12 @@
 """Any cross-encoder that sentence-transformers loads, by name or folder, on the GPU or the processor."""
 
 import threading
-from typing import Any
 
 import numpy as np
 
 from retrieval.errors import RerankerUnavailable
 from retrieval.rank import Vectors
+from retrieval.torch_models import load
 
 BATCH_PAIRS = 16
 
@@ -19,7 +19,7 @@ class SentenceTransformersReranker:
     """
 
     def __init__(self, model_name: str, device: str | None = None) -> None:
-        self._model = _load(model_name, device)
+        self._model = load("CrossEncoder", model_name, device, RerankerUnavailable)
         self._lock = threading.Lock()
 
     def score(self, query: str, texts: tuple[str, ...]) -> Vectors:
@@ -33,16 +33,3 @@ class SentenceTransformersReranker:
             raise RerankerUnavailable(f"the reranking model failed: {error}") from error
         scores: Vectors = np.asarray(made, dtype=np.float32)
         return scores
-
-
-def _load(model_name: str, device: str | None) -> Any:  # noqa: ANN401  (the package is optional)
-    try:
-        from sentence_transformers import CrossEncoder
-    except ImportError as error:
-        raise RerankerUnavailable(
-            "sentence-transformers is not installed: pip install 'wellread[embeddings]' (or 'wellread[gpu]')"
-        ) from error
-    try:
-        return CrossEncoder(model_name, device=device)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise RerankerUnavailable(f"the reranking model {model_name} cannot be loaded: {error}") from error

@@ -20,11 +20,8 @@ from statistics import median
 import anyio
 
 import server  # noqa: F401  (its memory counts)
-from agent import pipeline
 from agent.build import open_tools
-from agent.tools import Tools
-from agent.types import Event, Message, Question, Reading
-from tests.benchmarks import servers
+from tests.benchmarks import direct, servers
 from tests.benchmarks.tables import table, write
 
 PAGES = (10, 25, 50, 100, 200)
@@ -65,23 +62,14 @@ async def measured(url: str, pages: int, repeat: int) -> list[object]:
     with Memory() as memory:
         async with open_tools(servers.settings(url, WELLREAD_READ_SECONDS=str(READ_SECONDS))) as tools:
             tools.search_limits = replace(tools.search_limits, result_pages=RESULT_PAGES)
-            await _read("warm up the embedder", tools, 1)
+            await direct.read("warm up the embedder", tools, pages=1)
             for text in asked:
                 start, spent = time.perf_counter(), _cpu_seconds()
-                reading = await _read(text, tools, pages)
+                reading = await direct.read(text, tools, pages)
                 seconds.append(time.perf_counter() - start)
                 cpu.append(_cpu_seconds() - spent)
                 read.append(reading.coverage.read)
     return [pages, median(read), median(seconds), median(cpu), round(memory.peak_bytes / 1e6)]
-
-
-async def _read(text: str, tools: Tools, pages: int) -> Reading:
-    question = Question((Message("user", text),))
-    return await pipeline.read(question, tools, _ignored, pages=pages, context_chars=12_000)
-
-
-async def _ignored(event: Event) -> None:
-    pass
 
 
 class Memory:

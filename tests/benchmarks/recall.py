@@ -18,17 +18,16 @@ from typing import Any, Literal
 import anyio
 import anyio.to_thread
 
-from agent import pipeline
 from agent.build import open_tools
 from agent.pack import pack
 from agent.settings import Settings
 from agent.tools import Tools
-from agent.types import Event, Message, Question, Reading
+from agent.types import Reading
 from retrieval.chunk import chunk
 from retrieval.rank import rank
 from retrieval.read import PageExtractor
 from retrieval.types import Document, Page, Skipped, SkipReason
-from tests.benchmarks import servers
+from tests.benchmarks import direct, servers
 from tests.benchmarks.tables import table, write
 
 Stage = Literal["not found", "not fetched", "not extracted", "not ranked", "cut"]
@@ -67,7 +66,7 @@ def main() -> None:
     """Measure and write."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--sample", type=int, default=200, help="questions at most of each of the two collections; 0: all")
-    cli.add_argument("--max-chars", type=int, default=12_000)
+    cli.add_argument("--max-chars", type=int, default=direct.CONTEXT_CHARS)
     args = cli.parse_args()
     servers.require_data()
     asked = servers.questions("qa")
@@ -86,10 +85,7 @@ async def measured(asked: list[Row], settings: Settings, max_chars: int) -> list
 
 async def _one(row: Row, tools: Tools, max_chars: int) -> Row:
     noting = Noting(tools.extractor)
-    question = Question((Message("user", row["question"]),))
-    reading = await pipeline.read(
-        question, replace(tools, extractor=noting), _ignored, pages=tools.settings.pages, context_chars=max_chars
-    )
+    reading = await direct.read(row["question"], replace(tools, extractor=noting), tools.settings.pages, max_chars)
     return {
         "set": row["set"],
         "language": row["lang"],
@@ -106,13 +102,8 @@ async def _by_words(reading: Reading, documents: Mapping[str, Document], tools: 
     read = [documents[page.url] for page in reading.coverage.pages if page.status == "read"]
     passages = [passage for document in read for passage in chunk(document, tools.chunk_limits)]
     plan = reading.plan
-    queries = tuple(dict.fromkeys([plan.question, *(query.text for query in (*plan.queries, *plan.further))]))
-    ranking = await anyio.to_thread.run_sync(rank, queries, passages, None, tools.rank_limits, plan.language)
+    ranking = await anyio.to_thread.run_sync(rank, plan.asked, passages, None, tools.rank_limits, plan.language)
     return pack(ranking.passages, max_chars).text
-
-
-async def _ignored(event: Event) -> None:
-    pass
 
 
 def score(row: Row, text: str) -> float:

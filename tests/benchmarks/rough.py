@@ -14,14 +14,12 @@ from statistics import median
 
 import anyio
 
-from agent import pipeline
 from agent.build import open_tools
 from agent.settings import Settings
 from agent.tools import Tools
-from agent.types import Event, Message, Question
 from retrieval.read import PageFetcher
 from retrieval.types import Hit, Page, Skipped
-from tests.benchmarks import servers
+from tests.benchmarks import direct, servers
 from tests.benchmarks.tables import table, write
 
 WEATHER = ("--median-s", "0.4", "--hang", "0.04", "--forbidden", "0.06", "--broken", "0.03")
@@ -73,17 +71,14 @@ def main() -> None:
 async def measured(asked: list[str], settings: Settings) -> list[Run]:
     """Read for every question, one after another."""
     async with open_tools(settings) as tools:
-        await pipeline.read(_question("warm up"), tools, _ignored, pages=1, context_chars=12_000)
+        await direct.read("warm up", tools, pages=1)
         return [await _one(text, tools) for text in asked]
 
 
 async def _one(text: str, tools: Tools) -> Run:
     clocked = Clocked(tools.fetcher)
     start = time.monotonic()
-    clocked_tools = replace(tools, fetcher=clocked)
-    reading = await pipeline.read(
-        _question(text), clocked_tools, _ignored, pages=tools.settings.pages, context_chars=12_000
-    )
+    reading = await direct.read(text, replace(tools, fetcher=clocked), tools.settings.pages)
     end = time.monotonic()
     record, timings = reading.coverage, reading.timings
     arrivals = sorted(clocked.arrivals[page.url] for page in record.pages if page.status == "read")
@@ -97,14 +92,6 @@ def due(arrivals: list[float], deadline: float) -> float:
     """Return when enough pages had come, or the deadline where that came first. `arrivals` ascend."""
     enough = arrivals[ENOUGH_PAGES - 1] if len(arrivals) >= ENOUGH_PAGES else deadline
     return min(enough, deadline)
-
-
-def _question(text: str) -> Question:
-    return Question((Message("user", text),))
-
-
-async def _ignored(event: Event) -> None:
-    pass
 
 
 def row(name: str, runs: list[Run]) -> list[object]:
