@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import anyio
 import uvicorn
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as HTTPError
@@ -60,6 +60,8 @@ from agent.wire import DONE, Chunks, Head, Json, completion_body, dump, error_bo
 from agent.wire_request import (
     OFFERS,
     ChatRequest,
+    Defaults,
+    Hints,
     Offer,
     SearchRequest,
     chat_question,
@@ -547,9 +549,13 @@ class Service:
         add("/version", self.version, methods=["GET"])
         return router
 
-    async def chat(self, request: ChatRequest) -> Response:
+    async def chat(
+        self, request: ChatRequest, x_task: Annotated[str, Header()] = "", x_search: Annotated[str, Header()] = ""
+    ) -> Response:
         """Answer a conversation. All that can be refused is refused here, before the reply begins."""
-        question = chat_question(request, self._settings.effort, self._settings.citation_style)
+        settings = self._settings
+        defaults = Defaults(settings.effort, settings.citation_style, settings.side_markers)
+        question = chat_question(request, defaults, Hints(x_task, x_search))
         self._admit(question)
         await pipeline.check(question, self._tools)
         head = Head(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), request.model, f"wellread-{VERSION}")

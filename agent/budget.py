@@ -13,6 +13,8 @@ LATIN_CHARS_PER_TOKEN = 3.4
 TEMPLATE_TOKENS = 100
 # Shares of the window that writing may take at most, so that sources always have a place in it.
 ANSWER_SHARE, THINKING_SHARE = 0.2, 0.35
+# For a title and its like. R1 thinks whatever it is asked, and would spend a small limit on thoughts alone.
+BRIEF_THINKING_TOKENS = 64
 
 
 def chars_per_token(language: str) -> float:
@@ -28,7 +30,8 @@ def writing(question: Question, effort: EffortProfile, info: ModelInfo) -> tuple
     """
     answer = question.max_answer_tokens or effort.answer_tokens
     answer = min(answer, int(info.context_tokens * ANSWER_SHARE))
-    thinking = min(effort.thinking_tokens, int(info.context_tokens * THINKING_SHARE))
+    thinking = BRIEF_THINKING_TOKENS if question.brief else effort.thinking_tokens
+    thinking = min(thinking, int(info.context_tokens * THINKING_SHARE))
     if info.patience is not None:
         thinking, answer = min(thinking, info.patience.thinking_tokens), min(answer, info.patience.answer_tokens)
     if question.max_total_tokens is not None:

@@ -15,6 +15,7 @@ import anyio.to_thread
 from agent import prompts
 from agent.errors import AgentError
 from agent.reason import Finished, Model, Prompt
+from agent.side_requests import asked as asked_of
 from agent.types import Message, Plan, Question, Text, Usage
 from retrieval.language import detect
 from retrieval.types import Query, SearchFilters
@@ -30,7 +31,7 @@ DECORATION = " \"'«»“”*`-"
 
 async def plan(question: Question, model: Model) -> Plan:
     """Make the plan of one question."""
-    asked = question.messages[-1].content.strip()
+    asked = asked_of(question.messages[-1].content)
     # In a thread: the first text that needs statistics loads a model, which takes a second.
     language = await anyio.to_thread.run_sync(detect, asked)
     if not any(message.role == "assistant" for message in question.messages):
@@ -49,7 +50,7 @@ async def plan(question: Question, model: Model) -> Plan:
 
 def given(question: Question, queries: Sequence[str], language: str | None) -> Plan:
     """Make a plan of the client's own queries or language."""
-    asked = question.messages[-1].content.strip()
+    asked = asked_of(question.messages[-1].content)
     return planned(asked, list(queries) or [asked], language or detect(asked), question.filters)
 
 
@@ -83,5 +84,5 @@ async def _rewritten(messages: tuple[Message, ...], language: str, model: Model)
 
 
 def _with_turn_before(messages: tuple[Message, ...]) -> str:
-    asked = [message.content for message in messages if message.role == "user"][-2:]
+    asked = [asked_of(message.content) for message in messages if message.role == "user"][-2:]
     return " ".join(asked)

@@ -49,6 +49,13 @@ def _split(value: object) -> object:
     return value
 
 
+def _split_at_bars(value: object) -> object:
+    """Read a variable whose parts may hold commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split("|") if part.strip())
+    return value
+
+
 def _address(value: str | None) -> str | None:
     """Take only an HTTP address, without the slash at its end."""
     if value is not None and not value.startswith(("http://", "https://")):
@@ -62,6 +69,7 @@ def cache_dir() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "wellread"
 
 
+Phrases = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_bars)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Address = Annotated[str | None, AfterValidator(_address)]
@@ -157,6 +165,10 @@ class Settings(BaseSettings):
     )
     citation_style: CitationStyle = Field(
         default="link", description="marks in answers: link ([[1]](url)) or numeric ([1])"
+    )
+    side_markers: Phrases = Field(
+        default=(),
+        description="beginnings of further side requests (titles and the like), which search nothing, separated by |",
     )
     max_body_bytes: int = Field(default=2_000_000, description="largest request body taken, in bytes", ge=1_000)
     answer_seconds: float = Field(default=600.0, description="deadline of a whole answer, in seconds", gt=0)

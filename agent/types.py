@@ -41,6 +41,7 @@ class Question:
     """One request for an answer. The last message is what is asked; `search` False answers from the model alone.
 
     `exact`: nothing is searched but the queries that come with the question.
+    `brief`: a side request of a front end, such as for a title, answered with next to no thought.
     `max_answer_tokens` limits the visible answer, `max_total_tokens` reasoning and answer together.
     `stop` applies to the visible answer only (at most four strings).
     """
@@ -48,6 +49,7 @@ class Question:
     messages: tuple[Message, ...]
     effort: Effort = "medium"
     search: bool = True
+    brief: bool = False
     exact: bool = False
     filters: SearchFilters = field(default_factory=SearchFilters)
     sampling: Sampling = field(default_factory=Sampling)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from agent.errors import BadRequest, ModelNotFound
 from agent.settings import MAX_PAGES
+from agent.side_requests import TASKS, is_side_request
 from agent.types import CitationStyle, Effort, Message, Question, Role, Sampling
 from retrieval.types import Recency, SearchFilters
 
@@ -195,19 +196,42 @@ class SearchRequest(FilterFields):
     language: str | None = Field(default=None, pattern="^[a-z]{2}$")
 
 
-def chat_question(request: ChatRequest, effort: Effort, style: CitationStyle) -> Question:
-    """Turn a chat request into a Question; `effort` and `style` are the server's defaults. Raises BadRequest."""
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What comes beside the body: the headers X-Task (the name of a side request) and X-Search ("off")."""
+
+    task: str = ""
+    search: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the server's settings say of every chat request; `side_markers` mark side requests beside those known."""
+
+    effort: Effort
+    style: CitationStyle
+    side_markers: tuple[str, ...] = ()
+
+
+def chat_question(request: ChatRequest, defaults: Defaults, hints: Hints = Hints()) -> Question:
+    """Turn a chat request into a Question. Raises BadRequest."""
     offer = find_offer(request.model)
     _refuse_unsupported(request)
     filters = request.filters()
     messages = _messages(request.messages)
+    markers = defaults.side_markers
+    brief = hints.task in TASKS or is_side_request(
+        messages, markers, stream=request.stream, max_tokens=request.max_tokens
+    )
+    wanted = offer.search and not request.disable_search and hints.search.lower() != "off" and not brief
     return Question(
         messages=messages,
-        effort=_effort(offer, request, effort),
-        search=offer.search and not request.disable_search and request.messages[-1].role == "user",
+        effort=_effort(offer, request, defaults.effort),
+        search=wanted and request.messages[-1].role == "user",
+        brief=brief,
         filters=filters,
         sampling=_sampling(request),
-        citation_style=request.citation_style or style,
+        citation_style=request.citation_style or defaults.style,
         show_reasoning=request.include_reasoning,
         max_answer_tokens=request.max_tokens,
         max_total_tokens=request.max_completion_tokens,

@@ -39,6 +39,8 @@ from agent.wire_request import (
     MAX_QUERY_CHARS,
     MAX_QUESTION_CHARS,
     ChatRequest,
+    Defaults,
+    Hints,
     SearchRequest,
     chat_question,
     invalid_request,
@@ -51,12 +53,21 @@ HEAD = Head("chatcmpl-1", 1_700_000_000, "wellread", "wellread-1")
 ASKED = [{"role": "user", "content": "Who built it?"}]
 
 
-def question(messages=ASKED, *, model="wellread", default="medium", style="link", **fields):
+def question(
+    messages=ASKED,
+    *,
+    model="wellread",
+    default="medium",
+    style="link",
+    hints=Hints(),  # noqa: B008 - frozen
+    side_markers=(),
+    **fields,
+):
     try:
         request = ChatRequest.model_validate({"model": model, "messages": messages, **fields})
     except ValidationError as error:
         raise invalid_request([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None
-    return chat_question(request, default, style)
+    return chat_question(request, Defaults(default, style, side_markers), hints)
 
 
 def refused(*args, **fields):
@@ -90,7 +101,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.li
 def test_unknown_fields_are_ignored(fields):
     request = ChatRequest.model_validate({**fields, "model": "wellread", "messages": ASKED})
 
-    assert chat_question(request, "medium", "link") == question()
+    assert chat_question(request, Defaults("medium", "link")) == question()
 
 
 @given(JSON | st.dictionaries(st.text(), JSON))
@@ -501,3 +512,26 @@ def test_the_reply_of_a_search():
     assert body["timings_ms"] == {"search": 1, "fetch": 2, "extract": 3, "rank": 4, "pack": 5, "total": 6}
     assert json.loads(json.dumps(body)) == body
     assert coverage_line(body["coverage"]) == "3 found, 2 asked, 1 read, 1 used, 1 cited; skipped: 1 timeout"
+
+
+def test_a_side_request_searches_nothing_and_is_brief():
+    asked = question([*ASKED, {"role": "user", "content": "Summarize in a 10-word Title. Give the title only."}])
+    assert (asked.search, asked.brief) == (False, True)
+    marked = question([{"role": "user", "content": "Benenne es"}], side_markers=("Benenne",))
+    assert (marked.search, marked.brief) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("hints", "search", "brief"),
+    [
+        (Hints(task="title_generation"), False, True),
+        (Hints(task="{{TASK}}"), True, False),
+        (Hints(task=""), True, False),
+        (Hints(search="off"), False, False),
+        (Hints(search="Off"), False, False),
+        (Hints(search="on"), True, False),
+    ],
+)
+def test_headers_tell_side_requests(hints, search, brief):
+    asked = question(hints=hints)
+    assert (asked.search, asked.brief) == (search, brief)
