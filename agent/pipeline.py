@@ -17,7 +17,7 @@ from agent import budget, progress, prompts
 from agent import plan as planning
 from agent.cite import CitationReader
 from agent.coverage import coverage
-from agent.errors import BadRequest, SearchUnavailable
+from agent.errors import ContextOverflow, SearchUnavailable
 from agent.pack import pack
 from agent.reason import Emit, ModelInfo, Prompt, Reasoned, reason
 from agent.settings import EFFORTS
@@ -40,10 +40,12 @@ PROGRESS_EVERY = 10
 AHEAD_PAUSE_SECONDS = 0.05
 # A title and one passage.
 LEAST_CONTEXT_CHARS = 800
+# Where the model's server counts more tokens than were reckoned: how much of the sources stays, and how often.
+TRIM_SHARE, MOST_TRIMS = 0.7, 3
 
 
 async def check(question: Question, tools: Tools) -> None:
-    """Refuse what could not be answered, before any work. Raises ModelUnavailable, or BadRequest for want of room."""
+    """Refuse what could not be answered, before any work. Raises ModelUnavailable or ContextOverflow."""
     info = await tools.model.info()
     if question.search:
         _room(question, await _given(question), info)
@@ -188,30 +190,42 @@ async def _rank(ahead: Ahead, documents: Sequence[Document], tools: Tools) -> Ra
 
 
 def _room(question: Question, plan: Plan, info: ModelInfo) -> int:
-    """Return how many characters of sources the model takes beside the conversation. Raises BadRequest."""
+    """Return how many characters of sources the model takes beside the conversation. Raises ContextOverflow."""
     told = _messages(question, plan, Context("", ()), info)
     chars = budget.context_chars(told, question, plan.language, EFFORTS[question.effort], info)
     if chars < LEAST_CONTEXT_CHARS:
-        raise BadRequest(
+        raise ContextOverflow(
             f"The conversation leaves no room for sources in the model's window of {info.context_tokens} tokens: "
-            "shorten it, or start a new one.",
-            "messages",
-            "context_length_exceeded",
+            "shorten it, or start a new one."
         )
     return chars
 
 
-async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit) -> Answer:
-    """Let the model think and answer over the sources."""
+async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit, trims: int = MOST_TRIMS) -> Answer:
+    """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
     await emit(Progress(progress.packed(reading)))
     info = await tools.model.info()
     marks = CitationReader(reading.context.sources, question.citation_style)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
-    said = await reason(prompt, tools.model, marks, question.stop, emit)
+    try:
+        said = await reason(prompt, tools.model, marks, question.stop, emit)
+    except ContextOverflow:
+        fewer = _trimmed(reading)
+        if not trims or not fewer.context.sources:
+            raise
+        return await _reason(question, fewer, tools, emit, trims - 1)
     record = replace(reading.coverage, cited=len(marks.order))
     usage = reading.plan.usage + said.usage
     made = await _answer(said, marks, question, reading.plan.language, emit)
     return replace(made, coverage=record, usage=usage)
+
+
+def _trimmed(reading: Reading) -> Reading:
+    """Return the reading with its less likely passages left out of the context."""
+    context = pack(reading.ranked, int(len(reading.context.text) * TRIM_SHARE))
+    sources = len(context.sources)
+    log.warning("the model finds %d sources too many, and gets %d", len(reading.context.sources), sources)
+    return replace(reading, context=context, coverage=replace(reading.coverage, used=sources))
 
 
 async def _talk(question: Question, tools: Tools, emit: Emit) -> Answer:

@@ -30,9 +30,7 @@ def server() -> Iterator[str]:
     quiet = {"WELLREAD_SEARCH": "sample", "WELLREAD_LOG_LEVEL": "warning"}
     kept = {name: os.environ[name] for name in ("WELLREAD_MODELS_DIR", "WELLREAD_EMBEDDED_MODEL") if name in os.environ}
     command = [str(Path(sys.executable).with_name("wellread")), "serve", "--port", "0"]
-    process = subprocess.Popen(  # noqa: S603  (our own command)
-        command, env=environment | kept | quiet, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, env=environment | kept | quiet, stdout=subprocess.PIPE, text=True)
     try:
         yield _address(process)
     finally:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.errors import BadRequest, ModelFailed, ModelUnavailable, SearchUnavailable
+from agent.errors import BadRequest, ContextOverflow, ModelFailed, ModelUnavailable, SearchUnavailable
 from agent.models.echo import EchoModel
 from agent.pipeline import answer, check, read
 from agent.reason import Finished, ModelInfo, Patience
@@ -414,6 +414,41 @@ async def test_a_conversation_without_room_for_sources_is_refused_before_any_wor
             assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
         await check(Question(long.messages, search=False), tools)
     assert engine.asked == []
+
+
+class Narrow(Watched):
+    """A model whose server counts more tokens than were reckoned."""
+
+    def __init__(self, most_chars: int) -> None:
+        super().__init__()
+        self.most_chars = most_chars
+
+    async def stream(self, prompt):
+        if len(prompt.messages[-1].content) > self.most_chars:
+            self.prompts.append(prompt)
+            raise ContextOverflow("The prompt is too long.")
+        async for event in super().stream(prompt):
+            yield event
+
+
+async def test_sources_that_the_model_finds_too_long_are_trimmed_and_it_is_asked_again(web, equipped):
+    model = Narrow(3_000)
+    async with equipped(Engine(piers(web, 12)), model=model) as tools:
+        events = await run(tools)
+    lengths = [len(prompt.messages[-1].content) for prompt in model.prompts]
+    assert lengths == sorted(set(lengths), reverse=True)
+    assert lengths[-2] > 3_000 >= lengths[-1]
+    used = len(set(re.findall(r"\[webpage (\d+) begin\]", model.prompts[-1].messages[-1].content)))
+    assert 1 <= events[-1].coverage.used == used < 12
+    assert [event.text for event in events if isinstance(event, Progress)][-1].endswith(f"from {used} pages.\n\n")
+
+
+async def test_a_model_that_takes_no_sources_at_all_is_told_to_the_client(web, equipped):
+    model = Narrow(10)
+    async with equipped(Engine(piers(web, 12)), model=model) as tools:
+        with pytest.raises(ContextOverflow):
+            await run(tools)
+    assert len(model.prompts) == 4
 
 
 async def test_only_the_turns_that_the_model_is_sent_take_room(web, equipped):

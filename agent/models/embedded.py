@@ -27,7 +27,7 @@ import httpx2
 from anyio.abc import Process, TaskGroup
 from anyio.streams.text import TextReceiveStream
 
-from agent.errors import AgentError, BadRequest, ModelFailed, ModelTimeout, ModelUnavailable
+from agent.errors import AgentError, ContextOverflow, ModelFailed, ModelTimeout, ModelUnavailable
 from agent.models.llama_child import ChildSettings
 from agent.models.shape import answer_grammar, marks_allowed, shape_of
 from agent.reason import Finished, ModelEvent, ModelInfo, Patience, Prompt
@@ -139,13 +139,11 @@ def completion_body(text: str, tokens: int, sampling: Sampling, **fields: object
 
 
 def split_budget(prompt_tokens: int, context_tokens: int, prompt: Prompt) -> Budget:
-    """Fit both budgets into what the context leaves; the answer comes first. Raises BadRequest when nothing is left."""
+    """Fit both budgets into what the context leaves; the answer comes first. Raises ContextOverflow."""
     room = context_tokens - prompt_tokens - CLOSING_TOKENS
     if room < SMALLEST_ANSWER_TOKENS:
-        raise BadRequest(
-            f"The prompt has {prompt_tokens} tokens, but the model holds {context_tokens}, answer included.",
-            "messages",
-            "context_length_exceeded",
+        raise ContextOverflow(
+            f"The prompt has {prompt_tokens} tokens, but the model holds {context_tokens}, answer included."
         )
     answer = min(prompt.answer_tokens, room)
     return Budget(min(prompt.thinking_tokens, room - answer), answer)
@@ -187,7 +185,7 @@ def refusal(status: int, body: Mapping[str, Any]) -> AgentError:
     error = body.get("error", {})
     if error.get("type") == "exceed_context_size_error":
         text = f"The prompt has {error['n_prompt_tokens']} tokens, but the model holds {error['n_ctx']}."
-        return BadRequest(text, "messages", "context_length_exceeded")
+        return ContextOverflow(text)
     if status == httpx2.codes.SERVICE_UNAVAILABLE:
         return ModelUnavailable("The embedded model is still loading.")
     return ModelFailed(f"The embedded model refused the request ({status}): {_error_message(body)}")

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.errors import BadRequest, ModelFailed, ModelTimeout, ModelUnavailable
+from agent.errors import ContextOverflow, ModelFailed, ModelTimeout, ModelUnavailable
 from agent.reason import Finished, ModelEvent, ModelInfo, Prompt
 from agent.thinking import ThinkingSplitter
 from agent.types import Message, Text, Thinking, Usage
@@ -98,7 +98,7 @@ class OpenAICompatibleModel:
         return self._info
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
-        """Run the model. Raises ModelUnavailable, ModelFailed, ModelTimeout, or BadRequest (prompt too long)."""
+        """Run the model. Raises ModelUnavailable, ModelFailed, ModelTimeout, or ContextOverflow."""
         info = await self.info()
         body = self._body(info, prompt)
         try:
@@ -204,16 +204,14 @@ class _BudgetRefused(ModelFailed):
     """The server refuses the budget of thoughts."""
 
 
-def _refusal(status: int, text: str) -> BadRequest | ModelUnavailable | ModelFailed:
+def _refusal(status: int, text: str) -> ContextOverflow | ModelUnavailable | ModelFailed:
     """Translate a refusal; vLLM sends some as a status and some as the first event of a stream."""
     overflow = OVERFLOW.search(text)
     if status in (400, 422) and THINKING_BUDGET in text:
         return _BudgetRefused(f"The model's server takes no {THINKING_BUDGET}.")
     if status == 400 and overflow:
-        return BadRequest(
-            f"The conversation is too long for the model, which holds {overflow[1] or overflow[2]} tokens: shorten it.",
-            "messages",
-            "context_length_exceeded",
+        return ContextOverflow(
+            f"The conversation is too long for the model, which holds {overflow[1] or overflow[2]} tokens: shorten it."
         )
     if status in (429, 503):
         return ModelUnavailable("The model's server is busy or not ready.")
@@ -234,7 +232,7 @@ async def _chunks(reply: httpx2.Response) -> AsyncIterator[_Chunk]:
         yield chunk
 
 
-def _error(error: Any) -> BadRequest | ModelUnavailable | ModelFailed:  # noqa: ANN401  (whatever a server calls one)
+def _error(error: Any) -> ContextOverflow | ModelUnavailable | ModelFailed:  # noqa: ANN401  (whatever a server calls one)
     status = error.get("code") if isinstance(error, dict) else None
     if isinstance(status, int) and 400 <= status < 500:
         return _refusal(status, json.dumps(error))
