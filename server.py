@@ -111,7 +111,7 @@ class Reader(Protocol):
         queries: Sequence[str] = (),
         language: str | None = None,
         pages: int | None = None,
-        context_chars: int | None = None,
+        context_chars: int = 0,
     ) -> Awaitable[Reading]:
         """Read the web for a question."""
         ...

@@ -1,4 +1,4 @@
-"""Shares a model's window among sources, thinking and answer. Pure; tokens are estimated from characters."""
+"""Shares a model's window among sources, thinking and answer. Pure; all in tokens."""
 
 from collections.abc import Sequence
 
@@ -40,16 +40,17 @@ def writing(question: Question, effort: EffortProfile, info: ModelInfo) -> tuple
     return thinking, answer
 
 
-def context_chars(
-    told: Sequence[Message], question: Question, language: str, effort: EffortProfile, info: ModelInfo
-) -> int:
-    """Return how many characters of sources the model takes: its window less all else that it is told and will write.
+def estimated(told: Sequence[Message], language: str) -> int:
+    """Return how many tokens a prompt takes, from its characters: where the model cannot be asked to count."""
+    return TEMPLATE_TOKENS + round(sum(len(message.content) for message in told) / chars_per_token(language))
 
-    `told` is the prompt without any source.
+
+def source_tokens(told: int, question: Question, effort: EffortProfile, info: ModelInfo) -> int:
+    """Return how many tokens of sources the model takes: its window less all else that it is told and will write.
+
+    `told` are the tokens of the prompt without any source.
     """
-    ratio = chars_per_token(language)
-    spent = TEMPLATE_TOKENS + sum(len(message.content) for message in told) / ratio
-    tokens = info.context_tokens - spent - sum(writing(question, effort, info))
+    tokens = info.context_tokens - told - sum(writing(question, effort, info))
     if info.patience is not None:
         tokens = min(tokens, info.patience.prompt_tokens)
-    return max(0, min(effort.context_chars, int(tokens * ratio)))
+    return max(0, min(effort.source_tokens, tokens))

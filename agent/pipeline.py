@@ -18,8 +18,9 @@ from agent import plan as planning
 from agent.cite import CitationReader
 from agent.coverage import coverage
 from agent.errors import ContextOverflow, SearchUnavailable
+from agent.fit import Room, fitting_chars
 from agent.pack import pack
-from agent.reason import Emit, ModelInfo, Prompt, Reasoned, reason
+from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned, reason
 from agent.settings import EFFORTS
 from agent.tools import Tools
 from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Timings, Usage
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 PROGRESS_EVERY = 10
 AHEAD_PAUSE_SECONDS = 0.05
 # A title and one passage.
-LEAST_CONTEXT_CHARS = 800
+LEAST_SOURCE_TOKENS = 250
 # Where the model's server counts more tokens than were reckoned: how much of the sources stays, and how often.
 TRIM_SHARE, MOST_TRIMS = 0.7, 3
 
@@ -48,7 +49,7 @@ async def check(question: Question, tools: Tools) -> None:
     """Refuse what could not be answered, before any work. Raises ModelUnavailable or ContextOverflow."""
     info = await tools.model.info()
     if question.search:
-        _room(question, await _given(question), info)
+        await _room(question, await _given(question), info, tools.model)
 
 
 async def answer(question: Question, tools: Tools, emit: Emit) -> None:
@@ -78,16 +79,17 @@ async def read(
     queries: Sequence[str] = (),
     language: str | None = None,
     pages: int | None = None,
-    context_chars: int | None = None,
+    context_chars: int = 0,
 ) -> Reading:
     """Plan, search, read, rank and pack: all that comes before the model. Raises SearchUnavailable.
 
-    `queries` are searched instead of a plan's own; `context_chars` is the length of the context (default: what the
-    model takes).
+    `queries` are searched instead of a plan's own; `context_chars` is the length of the context (0: what the model
+    takes).
     """
     start = time.monotonic()
     plan = await _plan(question, tools, queries, language)
-    context_chars = context_chars or _room(question, plan, await tools.model.info())
+    info = await tools.model.info()
+    room = None if context_chars else await _room(question, plan, info, tools.model)
     limits = _fetch_limits(question, tools, pages)
     searching = time.monotonic()
     plan, found = await _found(plan, question, limits.wanted, tools, emit)
@@ -100,6 +102,8 @@ async def read(
     ranking_start = time.monotonic()
     ranking = await _rank(ahead, outcome.documents, tools)
     ranked = time.monotonic()
+    if room is not None:
+        context_chars = await fitting_chars(ranking.passages, room)
     context = pack(ranking.passages, context_chars)
     packed = time.monotonic()
 
@@ -189,16 +193,25 @@ async def _rank(ahead: Ahead, documents: Sequence[Document], tools: Tools) -> Ra
     return await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)
 
 
-def _room(question: Question, plan: Plan, info: ModelInfo) -> int:
-    """Return how many characters of sources the model takes beside the conversation. Raises ContextOverflow."""
-    told = _messages(question, plan, Context("", ()), info)
-    chars = budget.context_chars(told, question, plan.language, EFFORTS[question.effort], info)
-    if chars < LEAST_CONTEXT_CHARS:
+async def _room(question: Question, plan: Plan, info: ModelInfo, model: Model) -> Room:
+    """Return what the model takes of sources beside the conversation. Raises ContextOverflow."""
+    told = await _tokens(_messages(question, plan, Context("", ()), info), plan.language, model)
+    tokens = budget.source_tokens(told, question, EFFORTS[question.effort], info)
+    if tokens < LEAST_SOURCE_TOKENS:
         raise ContextOverflow(
             f"The conversation leaves no room for sources in the model's window of {info.context_tokens} tokens: "
             "shorten it, or start a new one."
         )
-    return chars
+
+    async def count(context: Context) -> int:
+        return await _tokens(_messages(question, plan, context, info), plan.language, model) - told
+
+    return Room(tokens, budget.chars_per_token(plan.language), count)
+
+
+async def _tokens(messages: tuple[Message, ...], language: str, model: Model) -> int:
+    counted = await model.count(messages)
+    return budget.estimated(messages, language) if counted is None else counted
 
 
 async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit, trims: int = MOST_TRIMS) -> Answer:

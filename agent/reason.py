@@ -65,6 +65,13 @@ class Model(Protocol):
         """Tell what the model is. Raises ModelUnavailable when it cannot be reached: the check before any work."""
         ...
 
+    async def count(self, messages: tuple[Message, ...]) -> int | None:
+        """Count the tokens of a prompt, chat template included; None where the model cannot be asked.
+
+        Raises ModelUnavailable, ModelFailed or ModelTimeout.
+        """
+        ...
+
     def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Run the model. Closing the generator stops the generation at once.
 

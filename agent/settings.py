@@ -30,15 +30,15 @@ class EffortProfile:
     pages: int
     further: bool
     read_factor: float
-    context_chars: int
+    source_tokens: int
     thinking_tokens: int
     answer_tokens: int
 
 
 EFFORTS: Mapping[Effort, EffortProfile] = {
-    "low": EffortProfile(15, False, 0.6, 12_000, 1_024, 1_024),
-    "medium": EffortProfile(MAX_PAGES, True, 1.0, 24_000, 4_096, 2_048),
-    "high": EffortProfile(MAX_PAGES, True, 1.5, 48_000, 16_384, 4_096),
+    "low": EffortProfile(15, False, 0.6, 4_000, 1_024, 1_024),
+    "medium": EffortProfile(MAX_PAGES, True, 1.0, 8_000, 4_096, 2_048),
+    "high": EffortProfile(MAX_PAGES, True, 1.5, 16_000, 16_384, 4_096),
 }
 
 

@@ -179,7 +179,7 @@ class RankLimits:
     Of the questions in work `at_once` are ranked or embedded together: one, where that takes every core as it is.
     """
 
-    candidates: int = 56
+    candidates: int = 72
     neighbors_of: int = 8
     reranked: int = 40
     ranked: int = 200

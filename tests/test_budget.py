@@ -2,14 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.budget import chars_per_token, context_chars, writing
+from agent.budget import estimated, source_tokens, writing
 from agent.reason import ModelInfo, Patience
 from agent.settings import EFFORTS
 from agent.types import Message, Question
 
 TOKENS = st.integers(1, 100_000)
 LIMITS = st.none() | TOKENS
-LANGUAGES = st.sampled_from(["en", "ru", "zh", "ja", "xx"])
 INFOS = st.builds(
     ModelInfo,
     id=st.just("m"),
@@ -48,13 +47,11 @@ def test_what_is_written_stays_within_every_limit(asked, effort, info):
         assert thinking + answer <= asked.max_total_tokens
 
 
-@given(QUESTIONS, LANGUAGES, PROFILES, INFOS)
-def test_sources_fit_beside_all_else(asked, language, effort, info):
-    chars = context_chars(asked.messages, asked, language, effort, info)
-    assert 0 <= chars <= effort.context_chars
-    tokens = chars / chars_per_token(language)
-    if chars:
-        told = sum(len(message.content) for message in asked.messages) / chars_per_token(language)
+@given(TOKENS, QUESTIONS, PROFILES, INFOS)
+def test_sources_fit_beside_all_else(told, asked, effort, info):
+    tokens = source_tokens(told, asked, effort, info)
+    assert 0 <= tokens <= effort.source_tokens
+    if tokens:
         assert told + tokens + sum(writing(asked, effort, info)) <= info.context_tokens
     if info.patience is not None:
         assert tokens <= info.patience.prompt_tokens
@@ -77,18 +74,16 @@ def test_a_client_limits_the_answer_or_all_of_it(limits, written):
     assert writing(question(**limits), EFFORTS["medium"], ModelInfo("m", 32_768)) == written
 
 
-@given(st.integers(0, 50_000), st.integers(0, 50_000), LANGUAGES)
-def test_a_longer_conversation_leaves_no_more_for_sources(some, more, language):
+@given(TOKENS, TOKENS)
+def test_a_longer_conversation_leaves_no_more_for_sources(some, more):
     info = ModelInfo("m", 16_384)
-    short, long = (
-        context_chars((Message("user", "x" * size),), question(), language, EFFORTS["medium"], info)
-        for size in (some, some + more)
-    )
+    short, long = (source_tokens(told, question(), EFFORTS["medium"], info) for told in (some, some + more))
     assert long <= short
 
 
-def test_writing_with_longer_tokens_gets_fewer_characters():
-    info = ModelInfo("m", 6_144)
-    chars = [context_chars((), question(), language, EFFORTS["low"], info) for language in ("en", "ru", "zh")]
-    assert chars == sorted(chars, reverse=True)
-    assert chars[0] > 2 * chars[2] > 0
+def test_the_estimate_counts_more_tokens_for_scripts_that_take_more():
+    told = (Message("user", "x" * 1_000), Message("assistant", "x" * 1_000))
+    tokens = [estimated(told, language) for language in ("en", "ru", "zh")]
+    assert tokens == sorted(tokens)
+    assert tokens[0] > 2_000 / 3.4
+    assert tokens[2] > 2_000 / 1.3

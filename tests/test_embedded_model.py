@@ -283,6 +283,14 @@ async def test_a_prompt_asked_again_comes_from_the_cache(weights):
 
 @pytest.mark.embedded
 @pytest.mark.anyio
+async def test_it_counts_what_it_then_reads(weights):
+    asked = prompt("Почему небо голубое? 1234567890", 0, 4)
+    async with running(weights) as model:
+        assert await model.count(asked.messages) == (await collect(model, asked))[-1].usage.prompt
+
+
+@pytest.mark.embedded
+@pytest.mark.anyio
 async def test_a_prompt_that_is_too_long_is_refused(weights):
     async with running(weights, context_tokens=512) as model:
         with pytest.raises(BadRequest, match="512") as caught:

@@ -1,6 +1,7 @@
 """The rules of the house: arrows point downward, imports are light, every setting is documented."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import errors
-from agent.settings import variables
+from agent.settings import EFFORTS, variables
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {"retrieval": set[str](), "agent": {"retrieval"}, "server": {"agent", "retrieval"}}
@@ -74,6 +75,15 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_tells_what_each_effort_buys():
+    readme = (ROOT / "README.md").read_text()
+    for name, effort in EFFORTS.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", readme, re.MULTILINE)
+        figures = (effort.source_tokens, effort.thinking_tokens, effort.answer_tokens)
+        assert row.endswith(" | ".join(f"{figure:,}" for figure in figures) + " |")
+        assert f"| {'yes' if effort.further else 'no'} | {effort.read_factor:g} |" in row
 
 
 def test_every_setting_is_in_the_readme():

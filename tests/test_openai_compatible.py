@@ -42,6 +42,9 @@ class Upstream:
     refuses_in_stream: bool = False
     models: object = field(default_factory=lambda: listing(QWEN))
     models_status: int = 200
+    tokens: object = field(default_factory=lambda: {"count": 12, "max_model_len": 40_960, "tokens": [1] * 12})
+    tokens_status: int = 200
+    tokenized: list[dict] = field(default_factory=list)
     hangs: bool = False
     breaks: bool = False
     port: int = 0
@@ -57,6 +60,9 @@ class Upstream:
             body = await reader.readexactly(length)
             if head.startswith("GET /v1/models "):
                 self.whole(writer, self.models_status, self.models)
+            elif head.startswith("POST /tokenize "):
+                self.tokenized.append(json.loads(body))
+                self.whole(writer, self.tokens_status, self.tokens)
             else:
                 assert head.startswith("POST /v1/chat/completions ")
                 self.bodies.append(json.loads(body))
@@ -430,3 +436,24 @@ async def test_cancelling_hangs_up():
                 await anext(stream)
         with anyio.fail_after(1):
             await upstream.left.wait()
+
+
+async def test_the_server_counts_the_tokens_of_what_it_will_be_sent():
+    async with serving(models=listing(R1)) as (model, upstream):
+        assert await model.count((SYSTEM, ASKED)) == 12
+    (asked,) = upstream.tokenized
+    assert asked == {
+        "model": R1["id"],
+        "messages": [{"role": "user", "content": "Be brief.\n\nHow tall is it?"}],
+        "add_generation_prompt": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("tokens", "status"),
+    [({"error": "no such route"}, 404), ({"tokens": []}, 200), (b"<html>", 200), ({"count": "many"}, 200)],
+)
+async def test_a_server_that_does_not_count_is_asked_once(tokens, status):
+    async with serving(tokens=tokens, tokens_status=status) as (model, upstream):
+        assert [await model.count((ASKED,)) for _ in range(3)] == [None] * 3
+    assert len(upstream.tokenized) == 1

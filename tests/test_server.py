@@ -61,6 +61,9 @@ class FakeModel:
             raise ModelUnavailable("The model cannot be reached.")
         return ModelInfo("fake", 4096)
 
+    async def count(self, messages):
+        return None
+
 
 class FakeTools:
     def __init__(self, *, up=True):

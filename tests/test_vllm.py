@@ -125,6 +125,14 @@ async def test_thoughts_come_before_the_answer_and_keep_to_their_budget(engine):
     assert "<think>" not in "".join(event.text for event in events[:-1])
 
 
+async def test_the_engine_counts_what_it_then_reads(engine):
+    asked = prompt("Почему небо голубое? 1234567890", 4, 4)
+    async with opened(engine) as tools:
+        counted = await tools.model.count(asked.messages)
+        events = [event async for event in tools.model.stream(asked)]
+    assert counted == events[-1].usage.prompt
+
+
 async def test_a_prompt_that_begins_like_the_last_one_is_read_from_the_cache(engine):
     sources = " ".join(f"The pier number {n} is {n * 3} m long." for n in range(120))
     async with opened(engine) as tools:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 import anyio
 
 from agent.reason import Finished, ModelEvent, ModelInfo, Prompt
-from agent.types import Text, Thinking, Usage
+from agent.types import Message, Text, Thinking, Usage
 
 SOURCE = re.compile(r"\[webpage (\d+) begin\]\n(.*)\n(.*)")
 
@@ -24,6 +24,10 @@ class EchoModel:
     async def info(self) -> ModelInfo:
         """Tell what the model is."""
         return ModelInfo("echo", 32_768)
+
+    async def count(self, messages: tuple[Message, ...]) -> int | None:
+        """Count nothing: it has no tokens."""
+        return None
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Think one sentence, then say the first line of the first sources, word by word."""

@@ -246,6 +246,11 @@ class EmbeddedModel:
         await self._running()
         return self._info
 
+    async def count(self, messages: tuple[Message, ...]) -> int | None:
+        """Count the tokens of a prompt, chat template included. Raises what `stream` raises."""
+        child = await self._running()
+        return await self._count(child, await self._template(child, messages))
+
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Think, then answer. Closing the generator closes the connection, and llama.cpp stops at the next token."""
         async with self._turn:

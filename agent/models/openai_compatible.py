@@ -68,6 +68,11 @@ class _Chunk(BaseModel):
     error: Any = None
 
 
+class _Counted(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    count: int
+
+
 class _Listed(BaseModel):
     model_config = ConfigDict(extra="ignore")
     id: str
@@ -89,6 +94,7 @@ class OpenAICompatibleModel:
         self._info: ModelInfo | None = None
         self._info_until = 0.0
         self._takes_budget = True
+        self._counts = True
 
     async def info(self) -> ModelInfo:
         """Ask the server for its models; the answer is kept for some seconds. Raises ModelUnavailable."""
@@ -96,6 +102,27 @@ class OpenAICompatibleModel:
             self._info = await self._ask_info()
             self._info_until = time.monotonic() + INFO_SECONDS
         return self._info
+
+    async def count(self, messages: tuple[Message, ...]) -> int | None:
+        """Ask for the tokens of a prompt; None from a server that does not count. Raises what `stream` raises.
+
+        The route is vLLM's, and not under /v1.
+        """
+        info = await self.info()
+        if not self._counts:
+            return None
+        root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
+        body = {"model": info.id, "messages": self._sent(info, messages), "add_generation_prompt": True}
+        try:
+            reply = await self._client.post(f"{root}/tokenize", json=body, timeout=INFO_SECONDS)
+        except httpx2.HTTPError as error:
+            raise self._broken(error) from error
+        try:
+            return _Counted.model_validate_json(reply.content).count
+        except ValidationError:
+            self._counts = False
+            log.info("The model's server counts no tokens (status %d): they are estimated.", reply.status_code)
+            return None
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Run the model. Raises ModelUnavailable, ModelFailed, ModelTimeout, or ContextOverflow."""
@@ -146,7 +173,7 @@ class OpenAICompatibleModel:
 
     def _broken(self, error: httpx2.HTTPError) -> ModelTimeout | ModelUnavailable | ModelFailed:
         """Translate a broken connection. What listens there next may be another server: ask it anew."""
-        self._info_until, self._takes_budget = 0.0, True
+        self._info_until, self._takes_budget, self._counts = 0.0, True, True
         if isinstance(error, httpx2.TimeoutException):
             return ModelTimeout("The model was silent for too long and was given up.")
         if isinstance(error, httpx2.ConnectError):
@@ -174,19 +201,24 @@ class OpenAICompatibleModel:
         raise ModelUnavailable(f"The model's server has no model {self._name!r}; it has: {names}.")
 
     def _body(self, info: ModelInfo, prompt: Prompt) -> dict[str, Any]:
-        r1 = self._profile == "r1" or (self._profile == "auto" and R1_NAME.search(info.id) is not None)
         asked = {name: value for name, value in asdict(prompt.sampling).items() if value is not None}
-        messages = _without_system(prompt.messages) if r1 else prompt.messages
         return {
             "model": info.id,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": self._sent(info, prompt.messages),
             "max_tokens": prompt.thinking_tokens + prompt.answer_tokens,
             **({THINKING_BUDGET: prompt.thinking_tokens} if self._takes_budget else {}),
             "stream": True,
             "stream_options": {"include_usage": True},
-            **(R1_SAMPLING if r1 else {}),
+            **(R1_SAMPLING if self._is_r1(info) else {}),
             **asked,
         }
+
+    def _sent(self, info: ModelInfo, messages: tuple[Message, ...]) -> list[dict[str, str]]:
+        sent = _without_system(messages) if self._is_r1(info) else messages
+        return [{"role": message.role, "content": message.content} for message in sent]
+
+    def _is_r1(self, info: ModelInfo) -> bool:
+        return self._profile == "r1" or (self._profile == "auto" and R1_NAME.search(info.id) is not None)
 
 
 def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
