@@ -54,7 +54,7 @@ QWEN_0_5B: Final = Weights(
 
 WEIGHTS: Final[Mapping[str, Weights]] = {"1.5b": QWEN_1_5B, "0.5b": QWEN_0_5B}
 
-PATIENCE: Final = Patience(prompt_tokens=1_500, thinking_tokens=120, answer_tokens=220)
+PATIENCE: Final = Patience(prompt_tokens=1_250, thinking_tokens=120, answer_tokens=220)
 """Some half a minute with the larger model on two cores."""
 
 START_TIMEOUT_S: Final = 120.0
