@@ -5,12 +5,14 @@ the last event of `answer()` is an Answer, or it raises an AgentError.
 """
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+import anyio
 import anyio.to_thread
 
 from agent import budget, progress, prompts
@@ -43,6 +45,8 @@ AHEAD_PAUSE_SECONDS = 0.05
 LEAST_SOURCE_TOKENS = 250
 # Where the model's server counts more tokens than were reckoned: how much of the sources stays, and how often.
 TRIM_SHARE, MOST_TRIMS = 0.7, 3
+# Of the time for an answer, what may pass until its thinking ends; the rest is for writing it.
+THINKING_TIME_SHARE = 0.75
 
 
 async def check(question: Question, tools: Tools) -> None:
@@ -54,21 +58,29 @@ async def check(question: Question, tools: Tools) -> None:
 
 async def answer(question: Question, tools: Tools, emit: Emit) -> None:
     """Answer a question; the last event is an Answer. Raises AgentError."""
+    start = anyio.current_time()
     if not question.search:
-        await emit(await _talk(question, tools, emit))
+        await emit(await _talk(question, tools, emit, start))
         return
-    await answer_from(await read(question, tools, emit), question, tools, emit)
+    await answer_from(await read(question, tools, emit), question, tools, emit, start)
 
 
-async def answer_from(reading: Reading, question: Question, tools: Tools, emit: Emit) -> None:
-    """Answer a question from what was read for it; the last event is an Answer. Raises AgentError."""
+async def answer_from(
+    reading: Reading, question: Question, tools: Tools, emit: Emit, start: float | None = None
+) -> None:
+    """Answer a question from what was read for it; the last event is an Answer. Raises AgentError.
+
+    `start`: when work on the question began, by anyio's clock (default: now).
+    """
     if not reading.context.sources:
         await emit(await _unasked(progress.nothing_read(reading), reading, emit))
     elif reading.unrelated and not (await tools.model.info()).native_thinking:
         # A small model does not see that its sources are beside the question, and cites them all the same.
         await emit(await _unasked(progress.unrelated(reading), reading, emit))
     else:
-        await emit(await _reason(question, reading, tools, emit))
+        start = anyio.current_time() if start is None else start
+        until = _thinking_until(start, question, await tools.model.info())
+        await emit(await _reason(question, reading, tools, emit, until))
 
 
 async def read(
@@ -214,23 +226,49 @@ async def _tokens(messages: tuple[Message, ...], language: str, model: Model) ->
     return budget.estimated(messages, language) if counted is None else counted
 
 
-async def _reason(question: Question, reading: Reading, tools: Tools, emit: Emit, trims: int = MOST_TRIMS) -> Answer:
+async def _reason(
+    question: Question, reading: Reading, tools: Tools, emit: Emit, until: float, trims: int = MOST_TRIMS
+) -> Answer:
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
     await emit(Progress(progress.packed(reading)))
     info = await tools.model.info()
     marks = CitationReader(reading.context.sources, question.citation_style)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
     try:
-        said = await reason(prompt, tools.model, marks, question.stop, emit)
+        said = await _said(prompt, question, tools.model, marks, emit, until)
     except ContextOverflow:
         fewer = _trimmed(reading)
         if not trims or not fewer.context.sources:
             raise
-        return await _reason(question, fewer, tools, emit, trims - 1)
-    record = replace(reading.coverage, cited=len(marks.order))
+        return await _reason(question, fewer, tools, emit, until, trims - 1)
+    late = reading.coverage.deadline_hit or said.out_of_time
+    record = replace(reading.coverage, cited=len(marks.order), deadline_hit=late)
     usage = reading.plan.usage + said.usage
     made = await _answer(said, marks, question, reading.plan.language, emit)
     return replace(made, coverage=record, usage=usage)
+
+
+async def _said(
+    prompt: Prompt, question: Question, model: Model, marks: CitationReader, emit: Emit, until: float
+) -> Reasoned:
+    """Let the model think and answer; where its thinking does not end in an answer, ask for that alone."""
+    said = await reason(prompt, model, marks, question.stop, emit, until)
+    within_limits = question.max_total_tokens is None or said.out_of_time
+    if not said.unfinished or not prompt.thinking_tokens or not within_limits:
+        return said
+    log.warning(
+        "the model thought %d characters long without an answer; it is asked for that alone", len(said.reasoning)
+    )
+    at_once = replace(prompt, thinking_tokens=0)
+    again = await reason(at_once, model, marks, question.stop, emit)
+    thoughts, usage = said.reasoning + again.reasoning, said.usage + again.usage
+    return replace(again, reasoning=thoughts, usage=usage, out_of_time=said.out_of_time)
+
+
+def _thinking_until(start: float, question: Question, info: ModelInfo) -> float:
+    """Return when thinking ends. A slow model's thoughts are short: it has all the time, unless the client says."""
+    usual = EFFORTS[question.effort].seconds if info.patience is None else math.inf
+    return start + THINKING_TIME_SHARE * (usual if question.max_seconds is None else question.max_seconds)
 
 
 def _trimmed(reading: Reading) -> Reading:
@@ -241,11 +279,12 @@ def _trimmed(reading: Reading) -> Reading:
     return replace(reading, context=context, coverage=replace(reading.coverage, used=sources))
 
 
-async def _talk(question: Question, tools: Tools, emit: Emit) -> Answer:
+async def _talk(question: Question, tools: Tools, emit: Emit, start: float) -> Answer:
     """Answer from the model alone."""
     info = await tools.model.info()
     marks = CitationReader((), question.citation_style)
-    said = await reason(_prompt(question.messages, question, info), tools.model, marks, question.stop, emit)
+    prompt, until = _prompt(question.messages, question, info), _thinking_until(start, question, info)
+    said = await _said(prompt, question, tools.model, marks, emit, until)
     return await _answer(said, marks, question, (await _given(question)).language, emit)
 
 
@@ -275,6 +314,10 @@ async def _answer(said: Reasoned, marks: CitationReader, question: Question, lan
         log.warning("the model wrote no answer after %d characters of thoughts", len(said.reasoning))
         text = progress.unwritten(language)
         await emit(Text(text))
+    elif said.out_of_time:
+        note = progress.out_of_time(language)
+        text += note
+        await emit(Text(note))
     return Answer(text, said.reasoning, tuple(marks.annotations), marks.cited, said.usage, said.reason, None)
 
 

@@ -104,6 +104,18 @@ def unwritten(language: str) -> str:
     ).strip()
 
 
+def out_of_time(language: str) -> str:
+    """Say at the end of an answer that the clock ended the thinking before it."""
+    return (
+        "\n\n"
+        + _line(
+            language,
+            "The time for this answer ran out, so it was written from what was read without thinking it through.",
+            "Время на этот ответ вышло, поэтому он написан по прочитанному, без полного обдумывания.",
+        ).strip()
+    )
+
+
 def _skipped(language: str, coverage: Coverage) -> str:
     rows = sorted(coverage.skipped.items(), key=lambda row: -row[1])
     return ", ".join(f"{REASONS[reason][language == 'ru']}: {count}" for reason, count in rows)

@@ -3,10 +3,13 @@
 Knows no search and no wire format of ours; an engine behind `Model` knows the rest.
 """
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import anyio
 
 from agent.cite import CitationReader
 from agent.stop import StopReader
@@ -82,34 +85,53 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reasoned:
-    """How a run of the model ended. The visible answer is in the CitationReader."""
+    """How a run of the model ended. The visible answer is in the CitationReader.
+
+    `out_of_time`: the clock ended the thinking. `unfinished`: it ended without a word of an answer.
+    """
 
     reasoning: str
     usage: Usage
     reason: FinishReason
+    out_of_time: bool = False
+    unfinished: bool = False
 
 
-async def reason(prompt: Prompt, model: Model, marks: CitationReader, stops: tuple[str, ...], emit: Emit) -> Reasoned:
-    """Run the model; emit Thinking and Text as they come. Raises what the model raises."""
+async def reason(
+    prompt: Prompt, model: Model, marks: CitationReader, stops: tuple[str, ...], emit: Emit, until: float = math.inf
+) -> Reasoned:
+    """Run the model; emit Thinking and Text as they come. Raises what the model raises.
+
+    `until`: the time of anyio's clock at which thinking is ended; an answer that has begun is written to its end.
+    """
     stop, thoughts, begun = StopReader(stops), list[str](), False
     usage, ended = Usage(), "stop"
-    async with aclosing(model.stream(prompt)) as events:
-        async for event in events:
-            match event:
-                case Thinking(text):
-                    thoughts.append(text)
-                    await emit(event)
-                case Text(text):
-                    # Models put blank lines between their thoughts and their answer.
-                    visible = text if begun else text.lstrip()
-                    begun = begun or bool(visible)
-                    await _say(marks.feed(stop.feed(visible)), emit)
-                case Finished():
-                    usage, ended = event.usage, event.reason
-            if stop.stopped:
-                break
+    with anyio.CancelScope(deadline=until) as thinking:
+        async with aclosing(model.stream(prompt)) as events:
+            async for event in events:
+                match event:
+                    case Thinking(text):
+                        thoughts.append(text)
+                        await emit(event)
+                    case Text() if thinking.cancel_called:
+                        break  # too late by a moment: the next wait would end it in mid-sentence
+                    case Text(text):
+                        # Models put blank lines between their thoughts and their answer.
+                        visible = text if begun else text.lstrip()
+                        begun = begun or bool(visible)
+                        thinking.deadline = math.inf if begun else until
+                        await _say(marks.feed(stop.feed(visible)), emit)
+                    case Finished():
+                        usage, ended = event.usage, event.reason
+                if stop.stopped:
+                    break
+    out_of_time = thinking.cancel_called
+    if out_of_time:
+        # The model counts at its end only: a piece is about a token.
+        usage = Usage(completion=len(thoughts), reasoning=len(thoughts))
     await _say(marks.feed(stop.flush()) + marks.flush(), emit)
-    return Reasoned("".join(thoughts), usage, "stop" if stop.stopped or ended == "stop" else "length")
+    finish: FinishReason = "stop" if stop.stopped or ended == "stop" else "length"
+    return Reasoned("".join(thoughts), usage, finish, out_of_time, not begun)
 
 
 async def _say(text: str, emit: Emit) -> None:

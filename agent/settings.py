@@ -24,7 +24,8 @@ MAX_PAGES = 100
 class EffortProfile:
     """What one step of the dial buys: at most so many pages; `read_factor` multiplies the deadline of the reading.
 
-    `further`: whether names in the first results are searched too.
+    `further`: whether names in the first results are searched too. `seconds`: when thinking has taken so long that the
+    whole answer would take longer, it is ended.
     """
 
     pages: int
@@ -33,12 +34,13 @@ class EffortProfile:
     source_tokens: int
     thinking_tokens: int
     answer_tokens: int
+    seconds: float
 
 
 EFFORTS: Mapping[Effort, EffortProfile] = {
-    "low": EffortProfile(15, False, 0.6, 4_000, 1_024, 1_024),
-    "medium": EffortProfile(MAX_PAGES, True, 1.0, 8_000, 4_096, 2_048),
-    "high": EffortProfile(MAX_PAGES, True, 1.5, 16_000, 16_384, 4_096),
+    "low": EffortProfile(15, False, 0.6, 4_000, 1_024, 1_024, 60),
+    "medium": EffortProfile(MAX_PAGES, True, 1.0, 8_000, 4_096, 2_048, 180),
+    "high": EffortProfile(MAX_PAGES, True, 1.5, 16_000, 16_384, 4_096, 540),
 }
 
 

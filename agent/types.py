@@ -43,6 +43,7 @@ class Question:
     `exact`: nothing is searched but the queries that come with the question.
     `brief`: a side request of a front end, such as for a title, answered with next to no thought.
     `max_answer_tokens` limits the visible answer, `max_total_tokens` reasoning and answer together.
+    `max_seconds` is the time for all of it, at whose approach the answer is written without more thought.
     `stop` applies to the visible answer only (at most four strings).
     """
 
@@ -57,6 +58,7 @@ class Question:
     show_reasoning: bool = True
     max_answer_tokens: int | None = None
     max_total_tokens: int | None = None
+    max_seconds: float | None = None
     stop: tuple[str, ...] = ()
 
 

@@ -183,6 +183,7 @@ class ChatRequest(FilterFields):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     include_reasoning: bool = True
     disable_search: bool = False
+    max_time: float | None = Field(default=None, gt=0, le=3_600)
     citation_style: CitationStyle | None = None
 
 
@@ -235,6 +236,7 @@ def chat_question(request: ChatRequest, defaults: Defaults, hints: Hints = Hints
         show_reasoning=request.include_reasoning,
         max_answer_tokens=request.max_tokens,
         max_total_tokens=request.max_completion_tokens,
+        max_seconds=request.max_time,
         stop=tuple(stop for stop in request.stop if stop),
     )
 

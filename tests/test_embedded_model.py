@@ -238,6 +238,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+async def idle(pid: int) -> None:
+    """Wait until a process has computed nothing for a second."""
+    before = -1.0
+    while (now := cpu_seconds(pid)) - before > 0.05:
+        before = now
+        await anyio.sleep(1.0)
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -315,13 +323,9 @@ async def test_closing_the_stream_stops_the_generation(weights, events_before):
         else:
             with anyio.move_on_after(1.0):
                 await collect(model, prompt("The sea was calm and blue that day. " * 400, 0, 100))
-        # Counted in CPU time, which other work on the machine does not change.
-        closed = cpu_seconds(pid)
-        await anyio.sleep(2.0)
-        idle = cpu_seconds(pid)
-        await anyio.sleep(1.0)
-        assert idle - closed < 1.5
-        assert cpu_seconds(pid) - idle < 0.1
+        # All of it would keep the child busy for twenty seconds and more; it ends with the batch that it is in.
+        with anyio.fail_after(10):
+            await idle(pid)
 
 
 @pytest.mark.embedded

@@ -81,7 +81,7 @@ def test_the_readme_tells_what_each_effort_buys():
     readme = (ROOT / "README.md").read_text()
     for name, effort in EFFORTS.items():
         (row,) = re.findall(rf"^\| `{name}` \|.*$", readme, re.MULTILINE)
-        figures = (effort.source_tokens, effort.thinking_tokens, effort.answer_tokens)
+        figures = (effort.source_tokens, effort.thinking_tokens, effort.answer_tokens, effort.seconds)
         assert row.endswith(" | ".join(f"{figure:,}" for figure in figures) + " |")
         assert f"| {'yes' if effort.further else 'no'} | {effort.read_factor:g} |" in row
 

@@ -3,6 +3,7 @@ import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import anyio
 import pytest
 
 from agent.errors import BadRequest, ContextOverflow, ModelFailed, ModelUnavailable, SearchUnavailable
@@ -382,7 +383,7 @@ async def test_a_model_that_writes_no_answer_is_told_of(web, equipped, asked, pl
     done = events[-1]
     assert plain in done.text
     assert said(events) == done.text
-    assert (done.finish_reason, done.reasoning, done.cited) == ("length", "Hm, hm.", ())
+    assert (done.finish_reason, done.reasoning, done.cited) == ("length", "Hm, hm." * 2, ())
 
 
 @pytest.mark.parametrize("limits", [{"max_total_tokens": 9}, {"stop": ("x",)}])
@@ -390,6 +391,83 @@ async def test_no_words_are_added_beyond_a_clients_own_limit(web, equipped, limi
     async with equipped(Engine(piers(web, 2)), model=Speechless()) as tools:
         events = await run(tools, Question((Message("user", ASKED),), **limits))
     assert (events[-1].text, said(events), events[-1].finish_reason) == ("", "", "length")
+
+
+class Ponderous(Watched):
+    """Thinks as long as it may, and answers only when told not to think; or when its thoughts are at an end."""
+
+    def __init__(self, thoughts: int = 10_000, pause: float = 0.01) -> None:
+        super().__init__()
+        self.thoughts, self.pause, self.closed = thoughts, pause, 0
+
+    async def stream(self, prompt):
+        self.prompts.append(prompt)
+        try:
+            for _ in range(self.thoughts if prompt.thinking_tokens else 0):
+                await anyio.sleep(self.pause)
+                yield Thinking("hm ")
+            if not prompt.thinking_tokens:
+                for word in ("525 m ", "[1]."):
+                    await anyio.sleep(0.1)
+                    yield Text(word)
+            yield Finished(Usage(100, 20, 0, 0), "stop")
+        finally:
+            self.closed += 1
+
+
+@pytest.mark.parametrize("search", [True, False])
+async def test_a_model_whose_thoughts_lead_to_no_answer_is_asked_for_that_alone(web, equipped, search):
+    model = Ponderous(thoughts=3)
+    async with equipped(Engine(piers(web, 2)), model=model) as tools:
+        events = await run(tools, Question((Message("user", ASKED),), search=search))
+    assert [bool(prompt.thinking_tokens) for prompt in model.prompts] == [True, False]
+    done = events[-1]
+    assert done.text.startswith("525 m")
+    assert said(events) == done.text
+    assert (done.reasoning, done.usage.completion) == ("hm hm hm ", 40)
+    assert "time" not in done.text
+
+
+async def test_a_client_that_limits_all_that_is_written_gets_no_second_try(web, equipped):
+    model = Ponderous(thoughts=3)
+    async with equipped(Engine(piers(web, 2)), model=model) as tools:
+        await run(tools, Question((Message("user", ASKED),), max_total_tokens=50))
+    assert len(model.prompts) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "plain"), [(ASKED, "ran out, so it was written"), ("Какой длины пирс?", "Время на этот ответ вышло")]
+)
+@pytest.mark.parametrize("search", [True, False])
+async def test_when_the_time_is_up_thinking_ends_and_the_answer_comes_and_says_so(web, equipped, asked, plain, search):
+    model = Ponderous()
+    async with equipped(Engine(piers(web, 2)), model=model) as tools:
+        events = await run(tools, Question((Message("user", asked),), search=search, max_seconds=0.4))
+    assert model.closed == 2
+    done = events[-1]
+    assert done.text.startswith("525 m")
+    assert plain in done.text
+    assert said(events) == done.text
+    assert 0 < done.reasoning.count("hm") < 200
+    assert done.usage.reasoning == done.reasoning.count("hm")
+    assert done.coverage is None or done.coverage.deadline_hit
+
+
+async def test_an_answer_that_has_begun_is_written_to_its_end(web, equipped):
+    class Slow(Watched):
+        async def stream(self, prompt):
+            self.prompts.append(prompt)
+            for word in ("525 ", "m ", "[1]."):
+                await anyio.sleep(0.2)
+                yield Text(word)
+            yield Finished(Usage(), "stop")
+
+    model = Slow()
+    async with equipped(model=model) as tools:
+        events = await run(tools, Question((Message("user", ASKED),), search=False, max_seconds=0.4))
+    assert len(model.prompts) == 1
+    assert events[-1].text.split() == ["525", "m", "."] or events[-1].text.startswith("525 m")
+    assert "time" not in events[-1].text
 
 
 async def test_blank_lines_before_the_answer_are_left_out(web, equipped):

@@ -22,7 +22,7 @@ import server
 from agent.build import open_tools
 from agent.errors import ModelUnavailable
 from agent.pack import pack
-from agent.pipeline import answer_from
+from agent.pipeline import answer, answer_from
 from agent.reason import Finished, Prompt
 from agent.settings import Settings
 from agent.types import Answer, Coverage, Message, Plan, Question, Reading, Sampling, Text, Thinking, Timings
@@ -123,6 +123,27 @@ async def test_thoughts_come_before_the_answer_and_keep_to_their_budget(engine):
     assert usage.reasoning < usage.completion <= 40
     assert usage.prompt > 5
     assert "<think>" not in "".join(event.text for event in events[:-1])
+
+
+async def test_no_budget_of_thoughts_gets_the_answer_at_once(engine):
+    async with opened(engine) as tools:
+        events = [event async for event in tools.model.stream(prompt("Name three colors.", 0, 12))]
+    assert "".join(event.text for event in events if isinstance(event, Text)).strip()
+    assert sum(isinstance(event, Thinking) for event in events) <= 2
+
+
+async def test_when_the_time_is_up_the_answer_comes_without_more_thought(engine):
+    events = []
+
+    async def note(event):
+        events.append(event)
+
+    async with opened(engine) as tools:
+        question = Question((Message("user", "Name three colors."),), search=False, max_answer_tokens=24, max_seconds=4)
+        await answer(question, tools, note)
+    assert sum(isinstance(event, Thinking) for event in events) >= 2
+    assert "ran out" in events[-1].text
+    assert len(events[-1].text.partition("The time for")[0]) > 5
 
 
 async def test_the_engine_counts_what_it_then_reads(engine):
