@@ -132,16 +132,17 @@ async def test_no_budget_of_thoughts_gets_the_answer_at_once(engine):
     assert sum(isinstance(event, Thinking) for event in events) <= 2
 
 
-async def test_when_the_time_is_up_the_answer_comes_without_more_thought(engine):
+async def test_when_the_time_is_up_the_answer_comes_without_thought(engine):
     events = []
 
     async def note(event):
         events.append(event)
 
     async with opened(engine) as tools:
-        question = Question((Message("user", "Name three colors."),), search=False, max_answer_tokens=24, max_seconds=4)
+        question = Question(
+            (Message("user", "Count to a thousand."),), search=False, max_answer_tokens=24, max_seconds=4
+        )
         await answer(question, tools, note)
-    assert sum(isinstance(event, Thinking) for event in events) >= 2
     assert "ran out" in events[-1].text
     assert len(events[-1].text.partition("The time for")[0]) > 5
 
