@@ -140,7 +140,7 @@ async def test_when_the_time_is_up_the_answer_comes_without_thought(engine):
 
     async with opened(engine) as tools:
         question = Question(
-            (Message("user", "Count to a thousand."),), search=False, max_answer_tokens=24, max_seconds=4
+            (Message("user", "Count to a thousand."),), search=False, max_answer_tokens=24, max_seconds=0.2
         )
         await answer(question, tools, note)
     assert "ran out" in events[-1].text
