@@ -1,0 +1,149 @@
+"""From what was read to an answer: room for sources, the prompt, thinking within its time, and what is said at the end.
+
+Knows nothing of how the sources were found.
+"""
+
+import logging
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import anyio.to_thread
+
+from agent import budget, progress, prompts
+from agent.cite import CitationReader
+from agent.errors import ContextOverflow
+from agent.fit import Room
+from agent.pack import pack
+from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned, reason
+from agent.settings import EFFORTS
+from agent.tools import Tools
+from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
+from retrieval.language import detect
+
+log = logging.getLogger(__name__)
+
+# A title and one passage.
+LEAST_SOURCE_TOKENS = 250
+# Where the model's server counts more tokens than were reckoned: how much of the sources stays, and how often.
+TRIM_SHARE, MOST_TRIMS = 0.7, 3
+# Of the time for an answer, what may pass until its thinking ends; the rest is for writing it.
+THINKING_TIME_SHARE = 0.75
+
+
+async def room_for(question: Question, plan: Plan, info: ModelInfo, model: Model) -> Room:
+    """Return what the model takes of sources beside the conversation. Raises ContextOverflow."""
+    told = await _tokens(_messages(question, plan, Context("", ()), info), plan.language, model)
+    tokens = budget.source_tokens(told, question, EFFORTS[question.effort], info)
+    if tokens < LEAST_SOURCE_TOKENS:
+        raise ContextOverflow(
+            f"The conversation leaves no room for sources in the model's window of {info.context_tokens} tokens: "
+            "shorten it, or start a new one."
+        )
+
+    async def count(context: Context) -> int:
+        return await _tokens(_messages(question, plan, context, info), plan.language, model) - told
+
+    return Room(tokens, budget.chars_per_token(plan.language), count)
+
+
+async def _tokens(messages: tuple[Message, ...], language: str, model: Model) -> int:
+    counted = await model.count(messages)
+    return budget.estimated(messages, language) if counted is None else counted
+
+
+async def from_sources(
+    question: Question, reading: Reading, tools: Tools, emit: Emit, until: float, trims: int = MOST_TRIMS
+) -> Answer:
+    """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
+    await emit(Progress(progress.packed(reading)))
+    info = await tools.model.info()
+    marks = CitationReader(reading.context.sources, question.citation_style)
+    prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
+    try:
+        said = await _said(prompt, question, tools.model, marks, emit, until)
+    except ContextOverflow:
+        fewer = _trimmed(reading)
+        if not trims or not fewer.context.sources:
+            raise
+        return await from_sources(question, fewer, tools, emit, until, trims - 1)
+    late = reading.coverage.deadline_hit or said.out_of_time
+    record = replace(reading.coverage, cited=len(marks.order), deadline_hit=late)
+    usage = reading.plan.usage + said.usage
+    made = await _answer(said, marks, question, reading.plan.language, emit)
+    return replace(made, coverage=record, usage=usage)
+
+
+async def _said(
+    prompt: Prompt, question: Question, model: Model, marks: CitationReader, emit: Emit, until: float
+) -> Reasoned:
+    """Let the model think and answer; where its thinking does not end in an answer, ask for that alone."""
+    said = await reason(prompt, model, marks, question.stop, emit, until)
+    within_limits = question.max_total_tokens is None or said.out_of_time
+    if not said.unfinished or not prompt.thinking_tokens or not within_limits:
+        return said
+    log.warning(
+        "the model thought %d characters long without an answer; it is asked for that alone", len(said.reasoning)
+    )
+    at_once = replace(prompt, thinking_tokens=0)
+    again = await reason(at_once, model, marks, question.stop, emit)
+    thoughts, usage = said.reasoning + again.reasoning, said.usage + again.usage
+    return replace(again, reasoning=thoughts, usage=usage, out_of_time=said.out_of_time)
+
+
+def thinking_until(start: float, question: Question, info: ModelInfo) -> float:
+    """Return when thinking ends. A slow model's thoughts are short: it has all the time, unless the client says."""
+    usual = EFFORTS[question.effort].seconds if info.patience is None else math.inf
+    return start + THINKING_TIME_SHARE * (usual if question.max_seconds is None else question.max_seconds)
+
+
+def _trimmed(reading: Reading) -> Reading:
+    """Return the reading with its less likely passages left out of the context."""
+    context = pack(reading.ranked, int(len(reading.context.text) * TRIM_SHARE))
+    sources = len(context.sources)
+    log.warning("the model finds %d sources too many, and gets %d", len(reading.context.sources), sources)
+    return replace(reading, context=context, coverage=replace(reading.coverage, used=sources))
+
+
+async def talk(question: Question, tools: Tools, emit: Emit, start: float) -> Answer:
+    """Answer from the model alone."""
+    info = await tools.model.info()
+    marks = CitationReader((), question.citation_style)
+    prompt, until = _prompt(question.messages, question, info), thinking_until(start, question, info)
+    said = await _said(prompt, question, tools.model, marks, emit, until)
+    # In a thread: it may have to load what detects languages.
+    language = await anyio.to_thread.run_sync(detect, question.messages[-1].content)
+    return await _answer(said, marks, question, language, emit)
+
+
+async def unasked(text: str, reading: Reading, emit: Emit) -> Answer:
+    """Answer without asking the model, which could only invent."""
+    await emit(Text(text))
+    return Answer(text, "", (), (), Usage(), "stop", reading.coverage)
+
+
+def _messages(question: Question, plan: Plan, context: Context, info: ModelInfo) -> tuple[Message, ...]:
+    if not info.native_thinking:
+        return prompts.small(context, plan.question, plan.language)
+    today, history = datetime.now(UTC).date().isoformat(), question.messages[:-1]
+    return prompts.answer(context, history, question.messages[-1].content, plan.language, today)
+
+
+def _prompt(messages: tuple[Message, ...], question: Question, info: ModelInfo) -> Prompt:
+    thinking, written = budget.writing(question, EFFORTS[question.effort], info)
+    return Prompt(messages, thinking, written, question.sampling)
+
+
+async def _answer(said: Reasoned, marks: CitationReader, question: Question, language: str, emit: Emit) -> Answer:
+    text = marks.text
+    # A client whose own limit or stop string ended it reads that from finish_reason, and gets no words beyond it.
+    limited = said.reason == "length" and question.max_total_tokens is not None
+    if not text and not question.stop and not limited:
+        log.warning("the model wrote no answer after %d characters of thoughts", len(said.reasoning))
+        text = progress.unwritten(language)
+        await emit(Text(text))
+    elif said.out_of_time:
+        note = progress.out_of_time(language)
+        text += note
+        await emit(Text(note))
+    return Answer(text, said.reasoning, tuple(marks.annotations), marks.cited, said.usage, said.reason, None)
