@@ -44,17 +44,10 @@ EFFORTS: Mapping[Effort, EffortProfile] = {
 }
 
 
-def _split(value: object) -> object:
-    """Read a comma-separated variable as its parts."""
+def _split(value: object, separator: str = ",") -> object:
+    """Read a variable as its parts."""
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _split_at_bars(value: object) -> object:
-    """Read a variable whose parts may hold commas."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split("|") if part.strip())
+        return tuple(part.strip() for part in value.split(separator) if part.strip())
     return value
 
 
@@ -71,7 +64,7 @@ def cache_dir() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "wellread"
 
 
-Phrases = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_bars)]
+Phrases = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _split(value, "|"))]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Address = Annotated[str | None, AfterValidator(_address)]

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -88,22 +89,33 @@ def engine():
         started.kill()
 
 
+def settings(engine: Engine) -> Settings:
+    return Settings(model_url=f"{engine.url}/v1", search=("sample",), embedder="hashing", effort="low")
+
+
 @asynccontextmanager
 async def opened(engine: Engine):
-    settings = Settings(
-        model_url=f"{engine.url}/v1", search=("sample",), embedder="hashing", effort="low", robots="ignore"
-    )
-    async with open_tools(settings) as tools:
+    async with open_tools(settings(engine)) as tools:
         yield tools
 
 
 @asynccontextmanager
 async def asking(engine: Engine):
-    settings = Settings(model_url=f"{engine.url}/v1", search=("sample",), embedder="hashing", effort="low")
-    async with serving(server.create_app(settings)) as url:
+    async with serving(server.create_app(settings(engine))) as url:
         http = httpx2.AsyncClient(trust_env=False, verify=False)
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0, http_client=http) as client:
             yield client
+
+
+async def last_event(work):
+    """Run what emits, and give the last it emits."""
+    events = []
+
+    async def note(event) -> None:
+        events.append(event)
+
+    await work(note)
+    return events[-1]
 
 
 def prompt(text: str, thinking: int = 24, answer: int = 16) -> Prompt:
@@ -133,18 +145,11 @@ async def test_no_budget_of_thoughts_gets_the_answer_at_once(engine):
 
 
 async def test_when_the_time_is_up_the_answer_comes_without_thought(engine):
-    events = []
-
-    async def note(event):
-        events.append(event)
-
+    question = Question((Message("user", "Count to a thousand."),), search=False, max_answer_tokens=24, max_seconds=0.2)
     async with opened(engine) as tools:
-        question = Question(
-            (Message("user", "Count to a thousand."),), search=False, max_answer_tokens=24, max_seconds=0.2
-        )
-        await answer(question, tools, note)
-    assert "ran out" in events[-1].text
-    assert len(events[-1].text.partition("The time for")[0]) > 5
+        made = await last_event(partial(answer, question, tools))
+    assert "ran out" in made.text
+    assert len(made.text.partition("The time for")[0]) > 5
 
 
 async def test_the_engine_counts_what_it_then_reads(engine):
@@ -215,14 +220,8 @@ async def test_sources_that_the_engine_finds_too_long_are_trimmed_and_it_is_aske
     rows = tuple(Ranked(Passage(document, at, at + 900), 1.0, 1.0) for at in range(0, len(text), 900))
     reading = Reading(Plan(ASKED, "en", (Query(ASKED),)), rows, pack(rows, 12_000), Coverage(), Timings())
     question = Question((Message("user", ASKED),), effort="low", max_answer_tokens=8, max_total_tokens=16)
-    events = []
-
-    async def note(event):
-        events.append(event)
-
     async with opened(engine) as tools:
-        await answer_from(reading, question, tools, note)
-    made = events[-1]
+        made = await last_event(partial(answer_from, reading, question, tools))
     assert isinstance(made, Answer)
     assert "too many" in caplog.text
     assert 4_000 < made.usage.prompt < 8_192

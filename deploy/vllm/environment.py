@@ -7,7 +7,6 @@ text needs none of them. So its other requirements are installed first, then the
 import email
 import re
 import subprocess
-import sys
 import tempfile
 import venv
 import zipfile
@@ -50,7 +49,3 @@ def requirements(wheel: Path) -> list[str]:
         metadata = email.message_from_bytes(archive.read(name))
     needed = [str(row) for row in metadata.get_all("Requires-Dist", []) if "extra ==" not in str(row)]
     return [row for row in needed if (found := NAME.match(row)) and found[0].lower() not in LEFT_OUT]
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{python()}\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 import environment
 
 from agent.models.embedded import WEIGHTS
-from agent.settings import cache_dir
+from agent.settings import load_settings
 from retrieval.weights import draw_progress, ensure, locked
 
 HERE = Path(__file__).parent
@@ -43,8 +43,9 @@ def main() -> None:
 def converted(size: str) -> Path:
     """Return the folder with the converted model, made on first use. Blocks. Raises WeightsError."""
     weights = WEIGHTS[size]
-    gguf = ensure(weights, cache_dir(), draw_progress)
-    folder = cache_dir() / f"{weights.name}-r1-wire"
+    models_dir = load_settings().models_dir
+    gguf = ensure(weights, models_dir, draw_progress)
+    folder = models_dir / f"{weights.name}-r1-wire"
     with locked(folder):
         if not folder.exists():
             subprocess.run(
