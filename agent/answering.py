@@ -31,8 +31,9 @@ TRIM_SHARE, MOST_TRIMS = 0.7, 3
 THINKING_TIME_SHARE = 0.75
 
 
-async def room_for(question: Question, plan: Plan, info: ModelInfo, model: Model) -> Room:
-    """Return what the model takes of sources beside the conversation. Raises ContextOverflow."""
+async def room_for(question: Question, plan: Plan, model: Model) -> Room:
+    """Return what the model takes of sources beside the conversation. Raises ContextOverflow or ModelUnavailable."""
+    info = await model.info()
     told = await _tokens(_messages(question, plan, Context("", ()), info), plan.language, model)
     tokens = budget.source_tokens(told, question, EFFORTS[question.effort], info)
     if tokens < LEAST_SOURCE_TOKENS:

@@ -39,9 +39,9 @@ AHEAD_PAUSE_SECONDS = 0.05
 
 async def check(question: Question, tools: Tools) -> None:
     """Refuse what could not be answered, before any work. Raises ModelUnavailable or ContextOverflow."""
-    info = await tools.model.info()
+    await tools.model.info()
     if question.search:
-        await answering.room_for(question, await _given(question), info, tools.model)
+        await answering.room_for(question, await _given(question), tools.model)
 
 
 async def answer(question: Question, tools: Tools, emit: Emit) -> None:
@@ -88,8 +88,7 @@ async def read(
     """
     start = time.monotonic()
     plan = await _plan(question, tools, queries, language)
-    info = await tools.model.info()
-    room = None if context_chars else await answering.room_for(question, plan, info, tools.model)
+    room = None if context_chars else await answering.room_for(question, plan, tools.model)
     limits = _fetch_limits(question, tools, pages)
     searching = time.monotonic()
     plan, found = await _found(plan, question, limits.wanted, tools, emit)

@@ -494,6 +494,22 @@ async def test_a_conversation_without_room_for_sources_is_refused_before_any_wor
     assert engine.asked == []
 
 
+async def test_a_reading_of_a_given_length_needs_no_model(web, equipped):
+    class Down(EchoModel):
+        async def info(self):
+            raise ModelUnavailable("The model cannot be reached.")
+
+    async def ignored(event):
+        pass
+
+    async with equipped(Engine(piers(web, 4)), model=Down()) as tools:
+        question = Question((Message("user", ASKED),))
+        reading = await read(question, tools, ignored, context_chars=600)
+        assert reading.context.sources
+        with pytest.raises(ModelUnavailable):
+            await read(question, tools, ignored)
+
+
 class Narrow(Watched):
     """A model whose server counts more tokens than were reckoned."""
 
