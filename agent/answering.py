@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 
 import anyio.to_thread
 
-from agent import budget, progress, prompts
+from agent import again, budget, progress, prompts
+from agent.again import Asking
 from agent.cite import CitationReader
 from agent.errors import ContextOverflow
 from agent.fit import Room
+from agent.language_watch import asks_for_another
 from agent.pack import pack
-from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned, reason
+from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
 from agent.settings import EFFORTS
 from agent.tools import Tools
 from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
@@ -29,6 +31,7 @@ LEAST_SOURCE_TOKENS = 250
 TRIM_SHARE, MOST_TRIMS = 0.7, 3
 # Of the time for an answer, what may pass until its thinking ends; the rest is for writing it.
 THINKING_TIME_SHARE = 0.75
+DRIFTED = "the model drifted into another language and was asked again"
 
 
 async def room_for(question: Question, plan: Plan, model: Model) -> Room:
@@ -62,34 +65,25 @@ async def from_sources(
     marks = CitationReader(reading.context.sources, question.citation_style)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
     try:
-        said = await _said(prompt, question, tools.model, marks, emit, until)
+        said = await again.said(prompt, _asking(question, reading.plan.language, tools, marks, emit, until))
     except ContextOverflow:
         fewer = _trimmed(reading)
         if not trims or not fewer.context.sources:
             raise
         return await from_sources(question, fewer, tools, emit, until, trims - 1)
     late = reading.coverage.deadline_hit or said.out_of_time
-    record = replace(reading.coverage, cited=len(marks.order), deadline_hit=late)
+    notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
+    record = replace(reading.coverage, cited=len(marks.order), deadline_hit=late, notes=notes)
     usage = reading.plan.usage + said.usage
     made = await _answer(said, marks, question, reading.plan.language, emit)
     return replace(made, coverage=record, usage=usage)
 
 
-async def _said(
-    prompt: Prompt, question: Question, model: Model, marks: CitationReader, emit: Emit, until: float
-) -> Reasoned:
-    """Let the model think and answer; where its thinking does not end in an answer, ask for that alone."""
-    said = await reason(prompt, model, marks, question.stop, emit, until)
-    within_limits = question.max_total_tokens is None or said.out_of_time
-    if not said.unfinished or not prompt.thinking_tokens or not within_limits:
-        return said
-    log.warning(
-        "the model thought %d characters long without an answer; it is asked for that alone", len(said.reasoning)
-    )
-    at_once = replace(prompt, thinking_tokens=0)
-    again = await reason(at_once, model, marks, question.stop, emit)
-    thoughts, usage = said.reasoning + again.reasoning, said.usage + again.usage
-    return replace(again, reasoning=thoughts, usage=usage, out_of_time=said.out_of_time)
+def _asking(question: Question, language: str, tools: Tools, marks: CitationReader, emit: Emit, until: float) -> Asking:
+    """Put together what a run of the model needs; one that may have to be in another language is not watched."""
+    free = question.brief or asks_for_another(question.messages[-1].content)
+    limited = question.max_total_tokens is not None
+    return Asking(tools.model, marks, emit, question.stop, until, None if free else language, limited)
 
 
 def thinking_until(start: float, question: Question, info: ModelInfo) -> float:
@@ -109,11 +103,11 @@ def _trimmed(reading: Reading) -> Reading:
 async def talk(question: Question, tools: Tools, emit: Emit, start: float) -> Answer:
     """Answer from the model alone."""
     info = await tools.model.info()
-    marks = CitationReader((), question.citation_style)
-    prompt, until = _prompt(question.messages, question, info), thinking_until(start, question, info)
-    said = await _said(prompt, question, tools.model, marks, emit, until)
+    marks, until = CitationReader((), question.citation_style), thinking_until(start, question, info)
     # In a thread: it may have to load what detects languages.
     language = await anyio.to_thread.run_sync(detect, question.messages[-1].content)
+    asking = _asking(question, language, tools, marks, emit, until)
+    said = await again.said(_prompt(question.messages, question, info), asking)
     return await _answer(said, marks, question, language, emit)
 
 

@@ -116,6 +116,19 @@ def out_of_time(language: str) -> str:
     )
 
 
+def anew(language: str) -> str:
+    """Say in mid-answer that the model left its language, and that the answer follows once more."""
+    return (
+        "\n\n"
+        + _line(
+            language,
+            "The model slipped into another language. Once more:",
+            "Модель перешла на другой язык. Ещё раз:",
+        )
+        + "\n"
+    )
+
+
 def _skipped(language: str, coverage: Coverage) -> str:
     rows = sorted(coverage.skipped.items(), key=lambda row: -row[1])
     return ", ".join(f"{REASONS[reason][language == 'ru']}: {count}" for reason, count in rows)

@@ -29,7 +29,7 @@ Today is {today}. Answer the question from these webpages.
 - After each sentence name the webpages that say so, as [1] or [2][3]. Use only the numbers above.
 - Some webpages may have nothing to do with the question: leave them out. Where webpages disagree, say so.
 - If the webpages do not hold the answer, say plainly that they do not, and what they do tell.
-- Write in {LANGUAGES.get(language, "the language of the question")}. Do not list the sources at the end.
+- Think and write in {LANGUAGES.get(language, "the language of the question")}. Do not list the sources at the end.
 
 Question: {question}"""
     return (*_recent(history), Message("user", rules))
@@ -49,6 +49,14 @@ def small(context: Context, question: str, language: str) -> tuple[Message, ...]
 
 First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {LANGUAGES.get(language, "the language of the question")}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
     return (Message("user", f"{context.text}\n\n{asked}"),)
+
+
+def reminded(messages: Sequence[Message], language: str) -> tuple[Message, ...]:
+    """Ask the same once more of a model that drifted into another language."""
+    named = LANGUAGES.get(language, "the language of the question")
+    words = "Думай и отвечай только на русском языке." if language == "ru" else f"Think and answer in {named} only."
+    *earlier, last = messages
+    return (*earlier, Message(last.role, f"{last.content}\n\n{words}"))
 
 
 def standalone(messages: Sequence[Message], language: str) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 import anyio
 
 from agent.cite import CitationReader
+from agent.language_watch import LanguageWatch
 from agent.stop import StopReader
 from agent.types import Event, FinishReason, Message, Sampling, Text, Thinking, Usage
 
@@ -87,7 +88,8 @@ class Model(Protocol):
 class Reasoned:
     """How a run of the model ended. The visible answer is in the CitationReader.
 
-    `out_of_time`: the clock ended the thinking. `unfinished`: it ended without a word of an answer.
+    `out_of_time`: the clock ended the thinking. `unfinished`: it ended without a word of an answer. `drifted`: it was
+    ended because it was written in another language; `drifts` counts that over all runs.
     """
 
     reasoning: str
@@ -95,43 +97,65 @@ class Reasoned:
     reason: FinishReason
     out_of_time: bool = False
     unfinished: bool = False
+    drifted: bool = False
+    drifts: int = 0
 
 
 async def reason(
-    prompt: Prompt, model: Model, marks: CitationReader, stops: tuple[str, ...], emit: Emit, until: float = math.inf
+    prompt: Prompt,
+    model: Model,
+    marks: CitationReader,
+    stops: tuple[str, ...],
+    emit: Emit,
+    *,
+    until: float = math.inf,
+    language: str | None = None,
 ) -> Reasoned:
     """Run the model; emit Thinking and Text as they come. Raises what the model raises.
 
     `until`: the time of anyio's clock at which thinking is ended; an answer that has begun is written to its end.
+    `language`: a two-letter code; what is not in its script ends the run. None: any will do.
     """
     stop, thoughts, begun = StopReader(stops), list[str](), False
-    usage, ended = Usage(), "stop"
+    watches = LanguageWatch(language), LanguageWatch(language)
+    of_thoughts, of_answer = watches
+    usage, ended, pieces = Usage(), "stop", 0
     with anyio.CancelScope(deadline=until) as thinking:
         async with aclosing(model.stream(prompt)) as events:
             async for event in events:
+                pieces += 1
                 match event:
                     case Thinking(text):
-                        thoughts.append(text)
-                        await emit(event)
+                        await _think(of_thoughts.feed(text), thoughts, emit)
                     case Text() if thinking.cancel_called:
                         break  # too late by a moment: the next wait would end it in mid-sentence
                     case Text(text):
+                        await _think(of_thoughts.flush(), thoughts, emit)
+                        if of_thoughts.drifted:
+                            break
                         # Models put blank lines between their thoughts and their answer.
                         visible = text if begun else text.lstrip()
                         begun = begun or bool(visible)
                         thinking.deadline = math.inf if begun else until
-                        await _say(marks.feed(stop.feed(visible)), emit)
+                        await _say(marks.feed(stop.feed(of_answer.feed(visible))), emit)
                     case Finished():
                         usage, ended = event.usage, event.reason
-                if stop.stopped:
+                if stop.stopped or any(watch.drifted for watch in watches):
                     break
-    out_of_time = thinking.cancel_called
-    if out_of_time:
+    await _think(of_thoughts.flush(), thoughts, emit)
+    await _say(marks.feed(stop.feed(of_answer.flush()) + stop.flush()) + marks.flush(), emit)
+    drifted = any(watch.drifted for watch in watches)
+    if thinking.cancel_called or (drifted and usage == Usage()):
         # The model counts at its end only: a piece is about a token.
-        usage = Usage(completion=len(thoughts), reasoning=len(thoughts))
-    await _say(marks.feed(stop.flush()) + marks.flush(), emit)
+        usage = Usage(completion=pieces, reasoning=0 if begun else pieces)
     finish: FinishReason = "stop" if stop.stopped or ended == "stop" else "length"
-    return Reasoned("".join(thoughts), usage, finish, out_of_time, not begun)
+    return Reasoned("".join(thoughts), usage, finish, thinking.cancel_called, not begun, drifted, int(drifted))
+
+
+async def _think(text: str, thoughts: list[str], emit: Emit) -> None:
+    if text:
+        thoughts.append(text)
+        await emit(Thinking(text))
 
 
 async def _say(text: str, emit: Emit) -> None:

@@ -229,7 +229,7 @@ async def test_a_russian_question_is_told_of_in_russian(web, equipped):
     assert lines(events)[0] == "Ищу в сети: Какой длины старый пирс в Брайтоне?\n"
     assert "Прочитано страниц: 3 из 3.\n" in lines(events)
     assert engine.asked[0].language == "ru"
-    assert "Write in Russian" in tools.model.prompts[0].messages[-1].content
+    assert "Think and write in Russian" in tools.model.prompts[0].messages[-1].content
 
 
 async def test_no_more_pages_are_read_than_the_settings_say(web, equipped):
@@ -405,7 +405,7 @@ class Ponderous(Watched):
         try:
             for _ in range(self.thoughts if prompt.thinking_tokens else 0):
                 await anyio.sleep(self.pause)
-                yield Thinking("hm ")
+                yield Thinking("525 ")
             if not prompt.thinking_tokens:
                 for word in ("525 m ", "[1]."):
                     await anyio.sleep(0.1)
@@ -424,7 +424,7 @@ async def test_a_model_whose_thoughts_lead_to_no_answer_is_asked_for_that_alone(
     done = events[-1]
     assert done.text.startswith("525 m")
     assert said(events) == done.text
-    assert (done.reasoning, done.usage.completion) == ("hm hm hm ", 40)
+    assert (done.reasoning, done.usage.completion) == ("525 525 525 ", 40)
     assert "time" not in done.text
 
 
@@ -448,8 +448,8 @@ async def test_when_the_time_is_up_thinking_ends_and_the_answer_comes_and_says_s
     assert done.text.startswith("525 m")
     assert plain in done.text
     assert said(events) == done.text
-    assert 0 < done.reasoning.count("hm") < 200
-    assert done.usage.reasoning == done.reasoning.count("hm")
+    assert 0 < done.reasoning.count("525") < 200
+    assert done.usage.reasoning == done.reasoning.count("525")
     assert done.coverage is None or done.coverage.deadline_hit
 
 
@@ -566,3 +566,67 @@ async def test_a_small_model_is_not_asked_about_pages_beside_the_question(web, e
     assert bool(done.cited) == native
     if not native:
         assert done.text.startswith("None of the 4 pages that were read")
+
+
+IN_RUSSIAN = "Длина старого пирса в Брайтоне пятьсот двадцать пять метров, он сделан из железа [1]. "
+IN_CHINESE = "布莱顿的旧码头是用铁建造的，长五百二十五米，于十九世纪开放。" * 3
+
+
+class Drifting(Watched):
+    """Says at each call what comes next: thoughts, then an answer."""
+
+    def __init__(self, *calls: tuple[str, str]) -> None:
+        super().__init__()
+        self.calls = list(calls)
+
+    async def stream(self, prompt):
+        thought, text = self.calls[len(self.prompts)]
+        self.prompts.append(prompt)
+        for word in re.findall(r"\S{1,9}\s*", thought):
+            yield Thinking(word)
+        for word in re.findall(r"\S{1,9}\s*", text):
+            yield Text(word)
+        yield Finished(Usage(100, 20, 10, 0), "stop")
+
+
+@pytest.mark.parametrize(
+    ("calls", "budgets"),
+    [
+        ([(IN_RUSSIAN, IN_RUSSIAN)], "t"),
+        ([(IN_CHINESE, IN_CHINESE), (IN_RUSSIAN, IN_RUSSIAN)], "tt"),
+        ([(IN_RUSSIAN, IN_CHINESE), ("", IN_RUSSIAN)], "t-"),
+        ([(IN_CHINESE, ""), (IN_CHINESE, ""), ("", IN_RUSSIAN)], "tt-"),
+        ([(IN_CHINESE, ""), (IN_CHINESE, ""), ("", IN_CHINESE)], "tt-"),
+    ],
+)
+async def test_a_model_that_drifts_into_another_language_is_asked_again(web, equipped, calls, budgets):
+    model = Drifting(*calls)
+    async with equipped(Engine(piers(web, 2)), model=model) as tools:
+        events = await run(tools, "Какой длины старый пирс в Брайтоне?")
+    assert "".join("t" if prompt.thinking_tokens else "-" for prompt in model.prompts) == budgets
+    asked = [prompt.messages[-1].content for prompt in model.prompts]
+    assert ["Думай и отвечай только на русском" in text for text in asked] == [False] + [True] * (len(calls) - 1)
+    done = events[-1]
+    assert said(events) == done.text
+    assert ("铁" in done.text) is (calls[-1][1] == IN_CHINESE)
+    assert "铁" not in done.reasoning
+    assert any("another language" in note for note in done.coverage.notes) is (len(calls) > 1)
+
+
+async def test_an_answer_that_drifts_in_its_middle_is_begun_anew(web, equipped):
+    model = Drifting((IN_RUSSIAN, IN_RUSSIAN * 4 + IN_CHINESE * 9), ("", IN_RUSSIAN))
+    async with equipped(Engine(piers(web, 2)), model=model) as tools:
+        events = await run(tools, "Какой длины старый пирс в Брайтоне?")
+    first, _, second = events[-1].text.partition("Модель перешла на другой язык. Ещё раз:")
+    assert first.startswith("Длина")
+    assert second.strip().startswith("Длина")
+    assert "铁" not in second
+    assert said(events) == events[-1].text
+
+
+async def test_a_question_that_wants_another_language_gets_it(web, equipped):
+    model = Drifting((IN_CHINESE, IN_CHINESE))
+    async with equipped(Engine(piers(web, 2)), model=model) as tools:
+        events = await run(tools, "Расскажи о старом пирсе в Брайтоне на китайском языке")
+    assert "铁" in events[-1].text
+    assert len(model.prompts) == 1
