@@ -38,6 +38,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent import pipeline
+from agent import plan as planning
 from agent.ask import ask
 from agent.build import files_searched, open_tools
 from agent.errors import (
@@ -55,7 +56,7 @@ from agent.reason import Emit
 from agent.rerun import Screen, record, replay
 from agent.settings import Settings, load_settings
 from agent.tools import Tools
-from agent.types import Answer, Event, Question, Reading
+from agent.types import Answer, Event, Plan, Question, Reading
 from agent.wire import DONE, Chunks, Head, Json, completion_body, dump, error_body, search_body, sse
 from agent.wire_request import (
     OFFERS,
@@ -105,11 +106,10 @@ class Reader(Protocol):
     def __call__(
         self,
         question: Question,
+        plan: Plan,
         tools: Tools,
         emit: Emit,
         *,
-        queries: Sequence[str] = (),
-        language: str | None = None,
         pages: int | None = None,
         context_chars: int = 0,
     ) -> Awaitable[Reading]:
@@ -583,12 +583,13 @@ class Service:
         return Running(partial(self._look_up, request, question), self._door, self._limits)
 
     async def _look_up(self, request: SearchRequest, question: Question, emit: Emit) -> Json:
+        # In a thread: it may have to detect the language.
+        plan = await anyio.to_thread.run_sync(planning.given, question, request.queries, request.language)
         reading = await self._read(
             question,
+            plan,
             self._tools,
             emit,
-            queries=tuple(request.queries),
-            language=request.language,
             pages=request.pages or self._settings.pages,
             context_chars=request.max_chars,
         )

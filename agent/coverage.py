@@ -1,5 +1,7 @@
 """Makes the coverage record of a reading. Pure."""
 
+from collections.abc import Sequence
+
 from agent.types import Context, Coverage, PageRecord, Plan
 from retrieval.rank import Ranking
 from retrieval.read import Outcome, ReadPages
@@ -7,17 +9,20 @@ from retrieval.search import Found
 from retrieval.types import Skipped
 
 
-def coverage(plan: Plan, found: Found, pages: ReadPages, ranking: Ranking, context: Context) -> Coverage:
-    """Count what was found, asked, read and used, and note what stages had to do without."""
+def coverage(
+    plan: Plan, found: Sequence[Found], read: Sequence[ReadPages], ranking: Ranking, context: Context
+) -> Coverage:
+    """Count what the rounds found, asked, read and used, and note what stages had to do without."""
+    outcomes = [outcome for pages in read for outcome in pages.outcomes]
     return Coverage(
-        found=len(found.hits),
-        asked=len(pages.outcomes),
-        read=len(pages.documents),
+        found=len({hit.url for each in found for hit in each.hits}),
+        asked=len(outcomes),
+        read=sum(len(pages.documents) for pages in read),
         used=len(context.sources),
-        pages=tuple(_record(outcome) for outcome in pages.outcomes),
-        engines=found.engines,
-        rounds=1,
-        deadline_hit=pages.deadline_hit,
+        pages=tuple(_record(outcome) for outcome in outcomes),
+        engines=found[-1].engines,
+        rounds=len(read),
+        deadline_hit=any(pages.deadline_hit for pages in read),
         notes=tuple(note for note in (plan.note, ranking.note) if note),
     )
 

@@ -1,4 +1,4 @@
-"""From a question to a cited answer, on one page: plan, search, fetch, extract, chunk, rank, pack, reason, cite.
+"""From a question to a cited answer, on one page: plan, rounds of searching and reading, pack, reason, cite.
 
 The stages know nothing of each other; this file is where they meet. What happens on the way goes to `emit`, in order;
 the last event of `answer()` is an Answer, or it raises an AgentError.
@@ -7,7 +7,6 @@ the last event of `answer()` is an Answer, or it raises an AgentError.
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -15,42 +14,37 @@ import anyio.to_thread
 from agent import answering, progress
 from agent import plan as planning
 from agent.coverage import coverage
-from agent.errors import SearchUnavailable
 from agent.fit import fitting_chars
+from agent.gaps import gaps
 from agent.pack import pack
 from agent.reason import Emit
+from agent.rounds import Rounds
 from agent.settings import EFFORTS
 from agent.tools import Tools
-from agent.types import Plan, Progress, Question, Reading, Timings
-from retrieval.ahead import Ahead
-from retrieval.chunk import chunk
-from retrieval.errors import SearchFailed
-from retrieval.further import further_queries, search_further
+from agent.types import Context, Plan, Progress, Question, Reading, Timings
 from retrieval.limits import FetchLimits
-from retrieval.rank import Ranking, rank
-from retrieval.read import OnPage, Outcome, ReadPages, read_pages
-from retrieval.rerank import reranked
-from retrieval.search import Found, search
-from retrieval.types import Document, Hit
+from retrieval.types import Query
 
-PROGRESS_EVERY = 10
-AHEAD_PAUSE_SECONDS = 0.05
+# Of the time for an answer, what may pass until the last round begins.
+ROUND_TIME_SHARE = 0.35
 
 
 async def check(question: Question, tools: Tools) -> None:
     """Refuse what could not be answered, before any work. Raises ModelUnavailable or ContextOverflow."""
     await tools.model.info()
     if question.search:
-        await answering.room_for(question, await _given(question), tools.model)
+        plan = await anyio.to_thread.run_sync(planning.unaided, question)
+        await answering.room_for(question, plan, tools.model)
 
 
 async def answer(question: Question, tools: Tools, emit: Emit) -> None:
     """Answer a question; the last event is an Answer. Raises AgentError."""
     start = anyio.current_time()
-    if not question.search:
+    plan = await planning.plan(question, tools.model) if question.search else None
+    if plan is None or not plan.search:
         await emit(await answering.talk(question, tools, emit, start))
         return
-    await answer_from(await read(question, tools, emit), question, tools, emit, start)
+    await answer_from(await read(question, plan, tools, emit), question, tools, emit, start)
 
 
 async def answer_from(
@@ -73,123 +67,68 @@ async def answer_from(
 
 async def read(
     question: Question,
+    plan: Plan,
     tools: Tools,
     emit: Emit,
     *,
-    queries: Sequence[str] = (),
-    language: str | None = None,
     pages: int | None = None,
     context_chars: int = 0,
+    again: Sequence[Sequence[Query]] | None = None,
 ) -> Reading:
-    """Plan, search, read, rank and pack: all that comes before the model. Raises SearchUnavailable.
+    """Search, read, rank and pack: all that comes between the plan and the answer. Raises SearchUnavailable.
 
-    `queries` are searched instead of a plan's own; `context_chars` is the length of the context (0: what the model
-    takes).
+    `context_chars` is the length of the context (0: what the model takes). `again` are the queries of the rounds after
+    the first; None: the model is asked for them, or names in what was read are taken.
     """
     start = time.monotonic()
-    plan = await _plan(question, tools, queries, language)
     room = None if context_chars else await answering.room_for(question, plan, tools.model)
-    limits = _fetch_limits(question, tools, pages)
-    searching = time.monotonic()
-    plan, found = await _found(plan, question, limits.wanted, tools, emit)
-    searched = time.monotonic()
-
-    await emit(Progress(progress.found(plan, len(found.hits), limits.wanted)))
-    ahead = Ahead(plan.asked, plan.language, limits.wanted, tools.embedder, tools.rank_limits, tools.chunk_limits)
-    outcome = await _read_pages(found.hits, limits, ahead, tools, _reporter(plan, ahead, emit))
-
-    ranking_start = time.monotonic()
-    ranking = await _rank(ahead, outcome.documents, tools)
-    ranked = time.monotonic()
+    rounds = Rounds(question, plan, _fetch_limits(question, tools, pages), tools, emit)
+    await rounds.first()
+    await _fill_gaps(rounds, again)
+    packing = time.monotonic()
     if room is not None:
-        context_chars = await fitting_chars(ranking.passages, room)
-    context = pack(ranking.passages, context_chars)
-    packed = time.monotonic()
+        context_chars = await fitting_chars(rounds.ranking.passages, room)
+    return await _reading(rounds, pack(rounds.ranking.passages, context_chars), context_chars, start, packing)
 
-    record = coverage(plan, found, outcome, ranking, context)
-    await emit(Progress(progress.covered(plan.language, record)))
+
+async def _fill_gaps(rounds: Rounds, again: Sequence[Sequence[Query]] | None) -> None:
+    """Read in further rounds, where the effort has them, until nothing is missing or the time is over."""
+    if again is not None:
+        for queries in again:
+            await rounds.another(queries, "")
+        return
+    question, effort = rounds.question, EFFORTS[rounds.question.effort]
+    until = anyio.current_time() + ROUND_TIME_SHARE * (question.max_seconds or effort.seconds)
+    while len(rounds.read) < effort.rounds and not question.exact and anyio.current_time() < until:
+        lack = await gaps(rounds.plan, rounds.ranking.passages, rounds.tools.model)
+        rounds.plan = replace(rounds.plan, usage=rounds.plan.usage + lack.usage)
+        if not lack.queries:
+            return
+        await rounds.another(lack.queries, lack.missing)
+
+
+async def _reading(rounds: Rounds, context: Context, context_chars: int, start: float, packing: float) -> Reading:
+    record = coverage(rounds.plan, rounds.found, rounds.read, rounds.ranking, context)
+    await rounds.emit(Progress(progress.covered(rounds.plan.language, record)))
+    done = time.monotonic()
     timings = Timings(
-        search=_ms(searched - searching),
-        fetch=outcome.fetch_ms,
-        extract=outcome.extract_ms,
-        rank=_ms(ranked - ranking_start),
-        pack=_ms(packed - ranked),
-        total=_ms(packed - start),
+        search=_ms(rounds.search_seconds),
+        fetch=sum(pages.fetch_ms for pages in rounds.read),
+        extract=sum(pages.extract_ms for pages in rounds.read),
+        rank=_ms(rounds.rank_seconds),
+        pack=_ms(done - packing),
+        total=_ms(done - start),
     )
-    return Reading(plan, ranking.passages, context, record, timings, ranking.unrelated, context_chars)
-
-
-async def _plan(question: Question, tools: Tools, queries: Sequence[str], language: str | None) -> Plan:
-    if queries or language:
-        return await _given(question, queries, language)
-    return await planning.plan(question, tools.model)
-
-
-async def _given(question: Question, queries: Sequence[str] = (), language: str | None = None) -> Plan:
-    # In a thread: it may have to detect the language.
-    return await anyio.to_thread.run_sync(planning.given, question, queries, language)
-
-
-async def _found(plan: Plan, question: Question, pages: int, tools: Tools, emit: Emit) -> tuple[Plan, Found]:
-    """Search, and search further for what the first results made worth it. Raises SearchUnavailable."""
-    await emit(Progress(progress.searching(plan)))
-    limits = replace(tools.search_limits, wanted=round(tools.search_limits.wanted_a_page * pages))
-    try:
-        found = await search(plan.queries, tools.engines, limits)
-    except SearchFailed as error:
-        raise SearchUnavailable(error.engines) from error
-    if question.exact or not EFFORTS[question.effort].further:
-        return plan, found
-    plan = replace(plan, further=further_queries(plan.queries[0], found.hits, limits, plan.language))
-    if plan.further:
-        await emit(Progress(progress.searching_further(plan)))
-        found = await search_further(found, plan.further, tools.engines, limits)
-    return plan, found
+    ranking = rounds.ranking
+    return Reading(
+        rounds.plan, ranking.passages, context, record, timings, ranking.unrelated, context_chars, tuple(rounds.again)
+    )
 
 
 def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchLimits:
     effort = EFFORTS[question.effort]
     seconds = tools.settings.read_seconds * effort.read_factor
     return replace(tools.fetch_limits, wanted=pages or min(tools.settings.pages, effort.pages), total_seconds=seconds)
-
-
-def _reporter(plan: Plan, ahead: Ahead, emit: Emit) -> OnPage:
-    async def on_page(read: int, outcome: Outcome) -> None:
-        if not isinstance(outcome, Document):
-            return
-        ahead.add(outcome)
-        if read % PROGRESS_EVERY == 0:
-            await emit(Progress(progress.reading(plan, read, outcome.title)))
-
-    return on_page
-
-
-async def _read_pages(
-    hits: Sequence[Hit], limits: FetchLimits, ahead: Ahead, tools: Tools, on_page: OnPage
-) -> ReadPages:
-    """Read the pages, and embed passages of those in hand meanwhile."""
-    reading = True
-
-    async def embed() -> None:
-        while reading:
-            if not await anyio.to_thread.run_sync(ahead.step, limiter=tools.rank_limiter):
-                await anyio.sleep(AHEAD_PAUSE_SECONDS)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(embed)
-        outcome = await read_pages(hits, tools.fetcher, tools.extractor, limits, on_page)
-        reading = False
-    return outcome
-
-
-async def _rank(ahead: Ahead, documents: Sequence[Document], tools: Tools) -> Ranking:
-    passages = [passage for document in documents for passage in chunk(document, tools.chunk_limits)]
-    ranking = partial(rank, ahead.queries, passages, tools.embedder, tools.rank_limits, ahead.language, ahead.known)
-    ranked = await anyio.to_thread.run_sync(ranking, limiter=tools.rank_limiter)
-    if tools.reranker is None:
-        return ranked
-    again = partial(reranked, ahead.queries[0], ranked, tools.reranker, tools.rank_limits)
-    return await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)
 
 
 def _ms(seconds: float) -> int:

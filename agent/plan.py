@@ -1,63 +1,107 @@
-"""Plans what to search: the question as it stands alone, its language, and the queries.
+"""Plans what to search: whether at all, the question as it stands alone, and the queries.
 
-A first question is searched as it stands. A follow-up ("and its height?") means nothing to a search engine, so the
-model is asked to write it out. A small model cannot: there the turn before is searched along with it. So it is when the
-model fails or says nothing, and the plan's note says that.
+A fast model plans; a slow one only where the effort is high. Without a model, or where it fails or talks nonsense, a
+question is searched as it stands, and a follow-up ("and its height?"), which means nothing to a search engine, along
+with what was said before it. Addresses and sites in the question are read from its text, never asked of a model.
 """
 
+import re
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, get_args
 
-import anyio
 import anyio.to_thread
+from pydantic import BaseModel, ConfigDict
 
 from agent import prompts
-from agent.errors import AgentError
-from agent.reason import Finished, Model, Prompt
+from agent.addresses import addresses, sites, without_addresses
+from agent.reason import Model, ModelInfo
+from agent.settings import EFFORTS
 from agent.side_requests import asked as asked_of
-from agent.types import Message, Plan, Question, Text, Usage
+from agent.structured import structured
+from agent.types import Message, Plan, Question
 from retrieval.language import detect
-from retrieval.types import Query, SearchFilters
+from retrieval.types import Query, Recency, SearchFilters
 
-QUERY_CHARS = 400
-REWRITE_SECONDS = 30.0
-REWRITE_TOKENS = 120
-# A model that thinks of itself must be let think, or it spends the line on its thoughts.
-REWRITE_THINKING_TOKENS = 800
-NOT_REWRITTEN = "the follow-up was searched with the turn before it"
-DECORATION = " \"'«»“”*`-"
+QUERY_CHARS: Final = 400
+SECONDS: Final = 30.0
+TOKENS: Final = 300
+# Of an earlier turn, what is searched along with a follow-up.
+TURN_CHARS: Final = 300
+UNPLANNED: Final = "the model planned no queries"
+# All of a message, so that a question that begins with a greeting is still a question.
+SMALL_TALK: Final = re.compile(
+    r"(?:(?:hi|hello|hey|good (?:morning|evening|afternoon|night)|thanks?(?: you)?(?: very much| a lot)?|bye|goodbye"
+    r"|привет|здравствуй(?:те)?|добр(?:ый|ое|ой) (?:день|утро|вечер|ночи)|спасибо(?: большое)?|благодарю|пока"
+    r"|до свидания|there|all|всем)[\s,.!?)😊🙏👋]*)+",
+    re.IGNORECASE,
+)
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "search": {"type": "boolean"},
+        "question": {"type": "string", "maxLength": QUERY_CHARS},
+        "recency": {"type": "string", "enum": ["any", "day", "week", "month", "year"]},
+        "queries": {"type": "array", "maxItems": 6, "items": {"type": "string", "maxLength": 120}},
+    },
+    "required": ["search", "question", "recency", "queries"],
+    "additionalProperties": False,
+}
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    search: bool = True
+    question: str = ""
+    recency: Literal["any", Recency] | str = "any"
+    queries: list[str] = []
 
 
 async def plan(question: Question, model: Model) -> Plan:
-    """Make the plan of one question."""
-    asked = asked_of(question.messages[-1].content)
+    """Make the plan of one question. Raises ModelUnavailable."""
     # In a thread: the first text that needs statistics loads a model, which takes a second.
-    language = await anyio.to_thread.run_sync(detect, asked)
-    if not any(message.role == "assistant" for message in question.messages):
-        return planned(asked, [asked], language, question.filters)
-    joined = _with_turn_before(question.messages)
-    if not (await model.info()).native_thinking:
-        return planned(joined, [joined], language, question.filters)
-    try:
-        with anyio.fail_after(REWRITE_SECONDS):
-            line, usage = await _rewritten(question.messages, language, model)
-    except (AgentError, TimeoutError) as error:
-        return planned(joined, [joined], language, question.filters, f"{NOT_REWRITTEN}: {type(error).__name__}")
-    note = None if line else f"{NOT_REWRITTEN}: the model wrote nothing"
-    return replace(planned(line or joined, [line or joined], language, question.filters, note), usage=usage)
+    made = await anyio.to_thread.run_sync(unaided, question)
+    if SMALL_TALK.fullmatch(made.question):
+        return replace(made, search=False)
+    info = await model.info()
+    most = _most_queries(question, info)
+    if not (most or (_is_follow_up(question.messages) and info.patience is None)):
+        return made
+    today = datetime.now(UTC).date().isoformat()
+    told = prompts.plan(question.messages, made.language, most, today)
+    answer = await structured(told, SCHEMA, _Reply, TOKENS, SECONDS, model)
+    if answer.reply is None:
+        return replace(made, note=f"{UNPLANNED}: {answer.fault}", usage=answer.usage)
+    return replace(_aided(made, answer.reply, question, most, info), usage=answer.usage)
+
+
+def unaided(question: Question, language: str | None = None) -> Plan:
+    """Make a plan without a model. Blocks: call it in a thread."""
+    asked = asked_of(question.messages[-1].content)
+    language = language or detect(asked)
+    texts = _with_earlier(question.messages) if _is_follow_up(question.messages) else [asked]
+    made = planned(" ".join(_asked(question.messages)[-2:]), texts, language, question.filters)
+    at = tuple(
+        Query(query_text(asked), _searched(language), replace(question.filters, domains=(site,)))
+        for site in sites(asked)
+        if not question.filters.domains
+    )
+    return replace(made, addresses=addresses(asked), further=at)
 
 
 def given(question: Question, queries: Sequence[str], language: str | None) -> Plan:
-    """Make a plan of the client's own queries or language."""
+    """Make a plan of the client's own queries or language. Blocks: call it in a thread."""
+    if not queries:
+        return unaided(question, language)
     asked = asked_of(question.messages[-1].content)
-    return planned(asked, list(queries) or [asked], language or detect(asked), question.filters)
+    return planned(asked, queries, language or detect(asked), question.filters)
 
 
-def planned(question: str, texts: list[str], language: str, filters: SearchFilters, note: str | None = None) -> Plan:
-    """Make a plan of given query texts."""
-    queries = tuple(Query(query_text(text), _searched(language), filters) for text in dict.fromkeys(texts))
-    return Plan(question, language, queries, note)
+def planned(question: str, texts: Sequence[str], language: str, filters: SearchFilters) -> Plan:
+    """Make a plan of given query texts; what is nothing but addresses is not searched."""
+    lines = dict.fromkeys(query_text(without_addresses(text)) for text in texts)
+    return Plan(question, language, tuple(Query(line, _searched(language), filters) for line in lines if line))
 
 
 def query_text(text: str) -> str:
@@ -71,18 +115,49 @@ def _searched(language: str) -> str | None:
     return None if language == "en" else language
 
 
-async def _rewritten(messages: tuple[Message, ...], language: str, model: Model) -> tuple[str, Usage]:
-    """Return the question as it stands alone ("" when the model said nothing), and what that cost."""
-    asked = Message("user", prompts.standalone(messages, language))
-    prompt = Prompt((asked,), REWRITE_THINKING_TOKENS, REWRITE_TOKENS)
-    text, usage = "", Usage()
-    async with aclosing(model.stream(prompt)) as events:
-        async for event in events:
-            text += event.text if isinstance(event, Text) else ""
-            usage = event.usage if isinstance(event, Finished) else usage
-    return next((line for row in text.splitlines() if (line := row.strip(DECORATION))), ""), usage
+def _most_queries(question: Question, info: ModelInfo) -> int:
+    """Return how many queries the model may plan: a slow one is asked only where people have time."""
+    effort = EFFORTS[question.effort]
+    return effort.queries if info.patience is None or effort.rounds > 1 else 0
 
 
-def _with_turn_before(messages: tuple[Message, ...]) -> str:
-    asked = [asked_of(message.content) for message in messages if message.role == "user"][-2:]
-    return " ".join(asked)
+def _aided(made: Plan, reply: _Reply, question: Question, most: int, info: ModelInfo) -> Plan:
+    """Put what the model planned into a plan. Small models are not believed that nothing need be searched."""
+    if not reply.search and info.patience is None and not made.addresses:
+        return replace(made, search=False)
+    follow_up = _is_follow_up(question.messages)
+    alone = query_text(reply.question) if follow_up else ""
+    filters = _recent(question.filters, reply.recency)
+    texts = dict.fromkeys(query_text(text) for text in reply.queries)
+    known = {query.text.lower() for query in made.queries} | {alone.lower(), ""}
+    more = tuple(Query(text, _searched(detect(text)), filters) for text in texts if text.lower() not in known)[:most]
+    if alone:
+        first = Query(alone, _searched(made.language), question.filters)
+        made = replace(made, question=alone, queries=(first, *made.queries[:2]))
+    return replace(made, further=(*made.further, *more))
+
+
+def _recent(filters: SearchFilters, recency: str) -> SearchFilters:
+    """Add the recency that the model found fit, where the client has set no dates of its own."""
+    if recency not in get_args(Recency) or filters.recency or filters.after or filters.before:
+        return filters
+    return replace(filters, recency=recency)  # type: ignore[arg-type]
+
+
+def _is_follow_up(messages: Sequence[Message]) -> bool:
+    return any(message.role == "assistant" for message in messages)
+
+
+def _asked(messages: Sequence[Message]) -> list[str]:
+    """Return what the user has asked so far."""
+    return [asked_of(message.content) for message in messages if message.role == "user"]
+
+
+def _with_earlier(messages: Sequence[Message]) -> list[str]:
+    """Return the queries of a follow-up: with the last answer, with the first question, and alone.
+
+    Of such combinations these found most of what 195 conversations need (2026-11-24).
+    """
+    asked = _asked(messages)
+    answers = [message.content[:TURN_CHARS] for message in messages if message.role == "assistant"]
+    return [f"{asked[-1]} {answers[-1]}", f"{asked[0]} {asked[-1]}", asked[-1]]

@@ -1,5 +1,7 @@
 """What people read while pages are read, in the language of the question: Russian for Russian, else English."""
 
+from collections.abc import Sequence
+
 from agent.types import Coverage, Plan, Reading
 
 REASONS = {
@@ -31,6 +33,13 @@ def searching_further(plan: Plan) -> str:
     """Say what the first results made worth searching too."""
     names = " · ".join(query.text.removesuffix(plan.queries[0].text).strip() for query in plan.further)
     return _line(plan.language, f"Searching further: {names}", f"Ищу дальше: {names}")
+
+
+def another_round(language: str, missing: str, queries: Sequence[str]) -> str:
+    """Say what is missing after a round, and what is searched for it."""
+    why = f" ({missing})" if missing else ""
+    listed = " · ".join(queries)
+    return _line(language, f"Still missing{why}; searching: {listed}", f"Ещё не найдено{why}; ищу: {listed}")
 
 
 def found(plan: Plan, hits: int, wanted: int) -> str:

@@ -4,10 +4,10 @@ Knows no search and no wire format of ours; an engine behind `Model` knows the r
 """
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -43,12 +43,16 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One call of a model. Budgets are in tokens; `thinking_tokens` 0 asks for no reasoning at all."""
+    """One call of a model. Budgets are in tokens; `thinking_tokens` 0 asks for no reasoning at all.
+
+    `schema`: the JSON schema that the answer keeps to, where the model's server can hold it to one; None for any text.
+    """
 
     messages: tuple[Message, ...]
     thinking_tokens: int
     answer_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,19 @@ from typing import TextIO
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from agent import pipeline
+from agent import plan as planning
 from agent.ask import Printer
 from agent.build import embedder_name
 from agent.errors import AgentError, BadRequest
 from agent.settings import Settings
 from agent.tools import Tools
-from agent.types import Effort, Event, Message, Question, Reading
+from agent.types import Effort, Event, Message, Plan, Question, Reading, Usage
 from agent.wire import Chunks, Head
 from agent.wire_request import find_offer
 from retrieval.errors import RecordingError
 from retrieval.limits import RecordingLimits
 from retrieval.recording import Recorder, Replay
-from retrieval.types import SkipReason
+from retrieval.types import Query, SkipReason
 
 Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
 
@@ -41,8 +42,8 @@ class Run:
     question: str
     effort: Effort
     pages: int
-    language: str
-    queries: tuple[str, ...]
+    plan: Plan
+    again: tuple[tuple[Query, ...], ...]
     context_chars: int
     embedder: str
 
@@ -84,7 +85,8 @@ async def record(settings: Settings, opened: Opener, path: Path, text: str, mode
         async with Recorder(path) as recorder, opened(settings) as tools:
             engines = [recorder.engine(engine) for engine in tools.engines]
             wrapped = replace(tools, engines=engines, fetcher=recorder.fetcher(tools.fetcher))
-            reading = await pipeline.read(question, wrapped, screen.emit)
+            plan = await planning.plan(question, tools.model)
+            reading = await pipeline.read(question, plan, wrapped, screen.emit)
             await _keep(reading, question, settings, recorder)
             await _finish(reading, question, wrapped, screen)
 
@@ -102,9 +104,8 @@ async def replay(settings: Settings, opened: Opener, path: Path, screen: Screen)
             given = {"search": (), "pages": run.pages, "read_seconds": REPLAY_READ_SECONDS, "cache": SecretStr("off")}
             async with opened(settings.model_copy(update=given)) as tools:
                 replayed = replace(tools, engines=recording.engines, fetcher=recording)
-                question = Question(
-                    (Message("user", run.question),), run.effort, citation_style=settings.citation_style
-                )
+                asked = (Message("user", run.question),)
+                question = Question(asked, run.effort, exact=True, citation_style=settings.citation_style)
                 reading = await _read_again(run, question, replayed, screen)
                 await _finish(reading, question, replayed, screen)
             if not screen.context_only:
@@ -140,13 +141,13 @@ def _question(text: str, model: str, settings: Settings) -> Question:
 async def _keep(reading: Reading, question: Question, settings: Settings, recorder: Recorder) -> None:
     """Add to a recording what a replay needs besides the web."""
     recorder.settle({page.url: SkipReason(page.reason) for page in reading.coverage.pages if page.reason})
-    plan = reading.plan
+    first = len(reading.plan.further) - sum(len(queries) for queries in reading.again)
     run = Run(
         question=question.messages[-1].content,
         effort=question.effort,
         pages=settings.pages,
-        language=plan.language,
-        queries=tuple(query.text for query in plan.queries),
+        plan=replace(reading.plan, further=reading.plan.further[:first], usage=Usage()),
+        again=reading.again,
         context_chars=reading.context_chars,
         embedder=embedder_name(settings),
     )
@@ -162,14 +163,7 @@ async def _run_of(recording: Replay, path: Path) -> Run:
 
 
 async def _read_again(run: Run, question: Question, tools: Tools, screen: Screen) -> Reading:
-    return await pipeline.read(
-        question,
-        tools,
-        screen.emit,
-        queries=run.queries,
-        language=run.language,
-        context_chars=run.context_chars,
-    )
+    return await pipeline.read(question, run.plan, tools, screen.emit, context_chars=run.context_chars, again=run.again)
 
 
 async def _finish(reading: Reading, question: Question, tools: Tools, screen: Screen) -> None:

@@ -22,14 +22,16 @@ MAX_PAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class EffortProfile:
-    """What one step of the dial buys: at most so many pages; `read_factor` multiplies the deadline of the reading.
+    """What one step of the dial buys: at most so many pages in each of `rounds` rounds of searching and reading.
 
-    `further`: whether names in the first results are searched too. `seconds`: when thinking has taken so long that the
-    whole answer would take longer, it is ended.
+    `queries`: how many searches a model may plan besides the question itself; where it is 0, names in the first results
+    are not searched either. `read_factor` multiplies the deadline of the reading. `seconds`: when thinking has taken so
+    long that the whole answer would take longer, it is ended.
     """
 
+    queries: int
     pages: int
-    further: bool
+    rounds: int
     read_factor: float
     source_tokens: int
     thinking_tokens: int
@@ -38,9 +40,9 @@ class EffortProfile:
 
 
 EFFORTS: Mapping[Effort, EffortProfile] = {
-    "low": EffortProfile(15, False, 0.6, 4_000, 1_024, 1_024, 60),
-    "medium": EffortProfile(MAX_PAGES, True, 1.0, 8_000, 4_096, 2_048, 180),
-    "high": EffortProfile(MAX_PAGES, True, 1.5, 16_000, 16_384, 4_096, 540),
+    "low": EffortProfile(0, 15, 1, 0.6, 4_000, 1_024, 1_024, 60),
+    "medium": EffortProfile(4, MAX_PAGES, 1, 1.0, 8_000, 4_096, 2_048, 180),
+    "high": EffortProfile(6, MAX_PAGES, 3, 1.5, 16_000, 16_384, 4_096, 540),
 }
 
 

@@ -66,8 +66,9 @@ class Question:
 class Plan:
     """What will be searched: the question as it stands alone, and the queries.
 
-    `further` are the queries made of names that those found. `note` says what planning lacked; `usage` is what the
-    model spent on it.
+    `further` are queries that only add to what those find: planned aspects, names that came up, and those of later
+    rounds. `addresses` are pages that the user named. `search` False: nothing need be searched. `note` says what
+    planning lacked; `usage` is what the model spent on it.
     """
 
     question: str
@@ -76,6 +77,8 @@ class Plan:
     note: str | None = None
     usage: "Usage" = field(default_factory=lambda: Usage())  # noqa: PLW0108  (defined below)
     further: tuple[Query, ...] = ()
+    addresses: tuple[str, ...] = ()
+    search: bool = True
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -161,7 +164,8 @@ class Reading:
     """The outcome of the reading: what was planned, ranked, packed and covered.
 
     `unrelated`: nothing that was read has to do with the question, as far as the embedder can tell.
-    `context_chars` is the length that the context could have had.
+    `context_chars` is the length that the context could have had. `again` are the queries of each round after the
+    first.
     """
 
     plan: Plan
@@ -171,6 +175,7 @@ class Reading:
     timings: Timings
     unrelated: bool = False
     context_chars: int = 0
+    again: tuple[tuple[Query, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

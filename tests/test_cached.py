@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from agent import pipeline
 from agent.build import open_tools
 from agent.errors import BadSettings
+from agent.plan import unaided
 from agent.remember import Remembering
 from agent.rerun import Screen, record, replay
 from agent.settings import Settings
@@ -534,7 +535,8 @@ async def served():
 
 async def asked(settings: Settings, text: str = "How long is pier number 3?"):
     async with open_tools(settings) as tools:
-        return await pipeline.read(Question((Message("user", text),)), tools, emit)
+        question = Question((Message("user", text),))
+        return await pipeline.read(question, unaided(question), tools, emit)
 
 
 async def twice(web, settings):
@@ -595,11 +597,11 @@ async def test_a_redis_that_goes_away_fails_no_question(caplog):
             opening = open_tools(settings.model_copy(update=cache_at(f"redis://127.0.0.1:{port}/0")))
             tools = await opening.__aenter__()
             question = Question((Message("user", "How long is pier number 3?"),))
-            await pipeline.read(question, tools, emit)
+            await pipeline.read(question, unaided(question), tools, emit)
             store = tools.fetcher._cache._store
         await anyio.to_thread.run_sync(store._redis.connection_pool.disconnect)
         hits = web.hits.total()
-        reading = await pipeline.read(question, tools, emit)
+        reading = await pipeline.read(question, unaided(question), tools, emit)
         await opening.__aexit__(None, None, None)
     assert (reading.coverage.read, reading.coverage.cached) == (6, 0)
     assert web.hits.total() > hits

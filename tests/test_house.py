@@ -83,7 +83,7 @@ def test_the_readme_tells_what_each_effort_buys():
         (row,) = re.findall(rf"^\| `{name}` \|.*$", readme, re.MULTILINE)
         figures = (effort.source_tokens, effort.thinking_tokens, effort.answer_tokens, effort.seconds)
         assert row.endswith(" | ".join(f"{figure:,}" for figure in figures) + " |")
-        assert f"| {'yes' if effort.further else 'no'} | {effort.read_factor:g} |" in row
+        assert f"| {effort.queries or 'none'} | {effort.rounds} | {effort.read_factor:g} |" in row
 
 
 def test_every_setting_is_in_the_readme():

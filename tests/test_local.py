@@ -15,6 +15,7 @@ from agent import pipeline
 from agent.build import files_searched, open_tools
 from agent.cite import CitationReader
 from agent.errors import BadSettings
+from agent.plan import unaided
 from agent.settings import Settings
 from agent.types import Message, Question, Source
 from retrieval.engines.local import LocalEngine
@@ -321,7 +322,7 @@ async def test_own_files_become_sources(root, caplog):
         await anyio.lowlevel.checkpoint()
 
     async with open_tools(settings(local_dir=root)) as tools:
-        reading = await pipeline.read(question, tools, emit)
+        reading = await pipeline.read(question, unaided(question), tools, emit)
     first = reading.context.sources[0].document
     assert (first.url, first.title) == ((root / "manuals" / "pump manual.txt").as_uri(), "Pump")
     assert "three years" in reading.context.text

@@ -128,6 +128,10 @@ class Watched(EchoModel):
         self.ended, self.finished = anyio.Event(), False
 
     async def stream(self, prompt):
+        if prompt.schema:
+            async for event in super().stream(prompt):
+                yield event
+            return
         try:
             async for event in super().stream(prompt):
                 yield event

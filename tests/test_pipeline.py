@@ -1,6 +1,6 @@
 import os
 import re
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -9,6 +9,7 @@ import pytest
 from agent.errors import BadRequest, ContextOverflow, ModelFailed, ModelUnavailable, SearchUnavailable
 from agent.models.echo import EchoModel
 from agent.pipeline import answer, check, read
+from agent.plan import given, unaided
 from agent.reason import Finished, ModelInfo, Patience
 from agent.settings import Settings
 from agent.tools import Tools
@@ -86,22 +87,27 @@ class Engine:
 
 
 class Watched(EchoModel):
-    """The scripted model that ships, with its prompts kept."""
+    """The scripted model that ships, with its prompts kept; `plans` are those for a schema."""
 
     def __init__(self, info: ModelInfo | None = None, error: Exception | None = None) -> None:
         super().__init__()
-        self.prompts = []
+        self.prompts, self.plans = [], []
         self._info, self._error = info, error
 
     async def info(self):
         return self._info or await super().info()
 
     async def stream(self, prompt):
-        self.prompts.append(prompt)
+        (self.plans if prompt.schema else self.prompts).append(prompt)
         if self._error:
             raise self._error
-        async for event in super().stream(prompt):
-            yield event
+        async with aclosing(super().stream(prompt) if prompt.schema else self.say(prompt)) as events:
+            async for event in events:
+                yield event
+
+    def say(self, prompt):
+        """Answer; what a test gives another way of."""
+        return super().stream(prompt)
 
 
 class Broken:
@@ -295,12 +301,12 @@ async def test_a_follow_up_is_searched_as_the_model_wrote_it_out(web, equipped):
     async with equipped(engine) as tools:
         events = await run(tools, Question(FOLLOW_UP))
     # The scripted model repeats the last line of what it is asked.
-    written = engine.asked[0].text
-    assert written.startswith("Rewrite the last question")
-    assert lines(events)[0] == f"Searching the web: {written}\n"
-    assert len(tools.model.prompts) == 2
-    assert [message.content for message in tools.model.prompts[1].messages[:-1]] == [ASKED, "It is 525 m long."]
-    assert "Question: And how wide?" in tools.model.prompts[1].messages[-1].content
+    assert engine.asked[0].text == "Question: And how wide?"
+    assert lines(events)[0].startswith("Searching the web: Question: And how wide? · ")
+    ((planned,), (prompt,)) = tools.model.plans, tools.model.prompts
+    assert f"user: {ASKED}\nassistant: It is 525 m long.\nQuestion: And how wide?" in planned.messages[-1].content
+    assert [message.content for message in prompt.messages[:-1]] == [ASKED, "It is 525 m long."]
+    assert "Question: And how wide?" in prompt.messages[-1].content
 
 
 async def test_what_a_stage_had_to_do_without_is_noted(web, equipped):
@@ -340,17 +346,17 @@ async def test_the_answer_ends_at_a_stop_string(web, equipped):
 
 async def test_reading_alone_takes_the_clients_queries_and_lengths(web, equipped):
     engine, events = Engine(piers(web, 9)), []
+    question = Question((Message("user", ASKED),), exact=True)
 
     async def emit(event) -> None:
         events.append(event)
 
     async with equipped(engine) as tools:
         reading = await read(
-            Question((Message("user", ASKED),), exact=True),
+            question,
+            given(question, ("pier length", "pier size"), "de"),
             tools,
             emit,
-            queries=("pier length", "pier size"),
-            language="de",
             pages=5,
             context_chars=600,
         )
@@ -400,8 +406,7 @@ class Ponderous(Watched):
         super().__init__()
         self.thoughts, self.pause, self.closed = thoughts, pause, 0
 
-    async def stream(self, prompt):
-        self.prompts.append(prompt)
+    async def say(self, prompt):
         try:
             for _ in range(self.thoughts if prompt.thinking_tokens else 0):
                 await anyio.sleep(self.pause)
@@ -424,7 +429,7 @@ async def test_a_model_whose_thoughts_lead_to_no_answer_is_asked_for_that_alone(
     done = events[-1]
     assert done.text.startswith("525 m")
     assert said(events) == done.text
-    assert (done.reasoning, done.usage.completion) == ("525 525 525 ", 40)
+    assert (done.reasoning, done.usage.completion) == ("525 525 525 ", 40 + search)  # and the plan
     assert "time" not in done.text
 
 
@@ -455,8 +460,7 @@ async def test_when_the_time_is_up_thinking_ends_and_the_answer_comes_and_says_s
 
 async def test_an_answer_that_has_begun_is_written_to_its_end(web, equipped):
     class Slow(Watched):
-        async def stream(self, prompt):
-            self.prompts.append(prompt)
+        async def say(self, prompt):
             for word in ("525 ", "m ", "[1]."):
                 await anyio.sleep(0.2)
                 yield Text(word)
@@ -504,10 +508,10 @@ async def test_a_reading_of_a_given_length_needs_no_model(web, equipped):
 
     async with equipped(Engine(piers(web, 4)), model=Down()) as tools:
         question = Question((Message("user", ASKED),))
-        reading = await read(question, tools, ignored, context_chars=600)
+        reading = await read(question, unaided(question), tools, ignored, context_chars=600)
         assert reading.context.sources
         with pytest.raises(ModelUnavailable):
-            await read(question, tools, ignored)
+            await read(question, unaided(question), tools, ignored)
 
 
 class Narrow(Watched):
@@ -517,11 +521,10 @@ class Narrow(Watched):
         super().__init__()
         self.most_chars = most_chars
 
-    async def stream(self, prompt):
+    async def say(self, prompt):
         if len(prompt.messages[-1].content) > self.most_chars:
-            self.prompts.append(prompt)
             raise ContextOverflow("The prompt is too long.")
-        async for event in super().stream(prompt):
+        async for event in super().say(prompt):
             yield event
 
 
@@ -579,9 +582,8 @@ class Drifting(Watched):
         super().__init__()
         self.calls = list(calls)
 
-    async def stream(self, prompt):
-        thought, text = self.calls[len(self.prompts)]
-        self.prompts.append(prompt)
+    async def say(self, prompt):
+        thought, text = self.calls[len(self.prompts) - 1]
         for word in re.findall(r"\S{1,9}\s*", thought):
             yield Thinking(word)
         for word in re.findall(r"\S{1,9}\s*", text):

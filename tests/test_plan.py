@@ -1,3 +1,4 @@
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -8,14 +9,19 @@ from hypothesis import strategies as st
 
 from agent import plan as planning
 from agent.errors import ModelFailed, ModelUnavailable
-from agent.plan import QUERY_CHARS, plan, query_text
-from agent.reason import Finished, ModelInfo, Prompt
+from agent.plan import QUERY_CHARS, plan, query_text, unaided
+from agent.reason import Finished, ModelInfo, Patience, Prompt
 from agent.types import Message, Question, Text, Thinking, Usage
 from retrieval.types import Query, SearchFilters
 
 pytestmark = pytest.mark.anyio
 FILTERS = SearchFilters(domains=("a.org",))
 EARLIER = (Message("user", "How tall is the Eiffel tower?"), Message("assistant", "It is 330 m tall [1]."))
+SLOW = Patience(1_000, 100, 200)
+
+
+def reply(question: str = "", queries=(), recency: str = "any", *, search: bool = True) -> str:
+    return json.dumps({"search": search, "question": question, "recency": recency, "queries": list(queries)})
 
 
 @dataclass
@@ -24,13 +30,13 @@ class Scripted:
 
     said: str = ""
     error: Exception | None = None
-    thinks: bool = True
+    patience: Patience | None = None
     delay: float = 0.0
     prompts: list[Prompt] = field(default_factory=list)
     closed: bool = False
 
     async def info(self) -> ModelInfo:
-        return ModelInfo("scripted", 4096, native_thinking=self.thinks)
+        return ModelInfo("scripted", 4096, patience=self.patience)
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Thinking | Text | Finished, None]:
         self.prompts.append(prompt)
@@ -46,18 +52,45 @@ class Scripted:
             self.closed = True
 
 
-def question(*texts: str) -> Question:
-    return Question((*EARLIER, *(Message("user", text) for text in texts)), filters=FILTERS)
+def question(*texts: str, earlier=EARLIER, filters=FILTERS, **options) -> Question:
+    return Question((*earlier, *(Message("user", text) for text in texts)), filters=filters, **options)
 
 
-async def test_a_first_question_is_searched_as_it_stands():
-    model = Scripted("never asked")
-    system = Message("system", "Be brief.")
-    made = await plan(Question((system, Message("user", " How tall is\nthe tower? ")), filters=FILTERS), model)
+def first(text: str, **options) -> Question:
+    return question(text, earlier=(), filters=SearchFilters(), **options)
+
+
+def texts(queries) -> list[str]:
+    return [query.text for query in queries]
+
+
+async def test_a_question_is_searched_as_it_stands_and_by_what_the_model_planned():
+    model = Scripted(reply(queries=["Eiffel tower height", "Eiffel tower weight", " eiffel  tower height", ""]))
+    made = await plan(first(" How tall is\nthe tower? "), model)
     assert made.question == "How tall is\nthe tower?"
-    assert made.queries == (Query("How tall is the tower?", None, FILTERS),)
-    assert made.note is None
-    assert model.prompts == []
+    assert made.queries == (Query("How tall is the tower?"),)
+    assert texts(made.further) == ["Eiffel tower height", "Eiffel tower weight", "eiffel tower height"]
+    assert (made.note, made.search, made.usage) == (None, True, Usage(1, 1))
+    (prompt,) = model.prompts
+    assert prompt.thinking_tokens == 0
+    assert prompt.schema["required"] == ["search", "question", "recency", "queries"]
+    assert model.closed
+
+
+@pytest.mark.parametrize(("effort", "most"), [("low", 0), ("medium", 4), ("high", 6)])
+async def test_the_effort_says_how_many_queries_are_planned(effort, most):
+    model = Scripted(reply(queries=[f"tower {number}" for number in range(9)]))
+    made = await plan(first("How tall is the tower?", effort=effort), model)
+    assert len(made.further) == most
+    assert len(model.prompts) == (most > 0)
+
+
+@pytest.mark.parametrize(("effort", "asked"), [("low", 0), ("medium", 0), ("high", 1)])
+async def test_a_slow_model_plans_only_where_people_have_time(effort, asked):
+    model = Scripted(reply(queries=["x"]), patience=SLOW)
+    await plan(first("How tall is the tower?", effort=effort), model)
+    await plan(question("And its weight?", effort=effort), model)
+    assert len(model.prompts) == 2 * asked
 
 
 @pytest.mark.parametrize(
@@ -65,81 +98,136 @@ async def test_a_first_question_is_searched_as_it_stands():
     [("Какова высота башни?", "ru", "ru"), ("How tall is it?", "en", None), ("東京タワーの高さは?", "ja", "ja")],
 )
 async def test_queries_are_searched_in_their_language_but_english_everywhere(text, language, searched):
-    made = await plan(Question((Message("user", text),)), Scripted())
+    made = await plan(first(text), Scripted(reply(queries=["Eiffel Tower height", "высота Эйфелевой башни"])))
     assert made.language == language
-    assert [query.language for query in made.queries] == [searched]
+    assert [query.language for query in (*made.queries, *made.further)] == [searched, None, "ru"]
+
+
+async def test_a_follow_up_is_searched_as_the_model_wrote_it_out():
+    model = Scripted(reply("How much does the Eiffel tower weigh?", ["Eiffel tower weight"]))
+    made = await plan(question("And its weight?", effort="low"), model)
+    assert made.question == "How much does the Eiffel tower weigh?"
+    assert made.queries[0] == Query(made.question, None, FILTERS)
+    assert "And its weight? It is 330 m tall [1]." in texts(made.queries)
+    (prompt,) = model.prompts
+    assert prompt.messages[0].content.endswith(
+        "user: How tall is the Eiffel tower?\nassistant: It is 330 m tall [1].\nQuestion: And its weight?"
+    )
 
 
 @pytest.mark.parametrize(
-    ("said", "written"),
+    ("model", "why"),
     [
-        ("How much does the Eiffel tower weigh?", "How much does the Eiffel tower weigh?"),
-        ('\n\n"Weight of the Eiffel tower"\nI hope that helps!', "Weight of the Eiffel tower"),
-        ("- «Weight of the tower»", "Weight of the tower"),
+        (Scripted(error=ModelFailed("broke off")), "ModelFailed"),
+        (Scripted(error=ModelUnavailable("gone")), "ModelUnavailable"),
+        (Scripted(""), "its reply could not be read"),
+        (Scripted("Sure! Here is your plan."), "its reply could not be read"),
+        (Scripted('{"queries": "one"}'), "its reply could not be read"),
+        (Scripted('{"queries": ["cut'), "its reply could not be read"),
     ],
 )
-async def test_a_follow_up_is_written_out_by_the_model(said, written):
-    model = Scripted(said)
+async def test_without_a_plan_a_follow_up_is_searched_with_what_was_said_before(model, why):
     made = await plan(question("And its weight?"), model)
-    assert made.question == written
-    assert made.queries == (Query(written, None, FILTERS),)
-    assert made.note is None
-    assert model.closed
-    (prompt,) = model.prompts
-    assert "Eiffel" in prompt.messages[0].content
-    assert "Last question: And its weight?" in prompt.messages[0].content
-
-
-async def test_a_model_that_thinks_of_itself_is_let_think():
-    model = Scripted("x", thinks=True)
-    await plan(question("And its weight?"), model)
-    (prompt,) = model.prompts
-    assert (prompt.thinking_tokens, prompt.answer_tokens) == (planning.REWRITE_THINKING_TOKENS, planning.REWRITE_TOKENS)
-
-
-async def test_a_small_model_is_not_asked_and_the_turn_before_is_searched_along():
-    model = Scripted("x", thinks=False)
-    made = await plan(question("And its weight?"), model)
-    assert model.prompts == []
-    assert made.question == made.queries[0].text
-    assert made.question.endswith(" And its weight?")
-    assert made.note is None
-
-
-@pytest.mark.parametrize("error", [ModelFailed("broke off"), ModelUnavailable("gone")])
-async def test_without_the_model_the_turn_before_is_searched_along(error):
-    made = await plan(question("And its weight?"), Scripted(error=error))
     assert made.question == "How tall is the Eiffel tower? And its weight?"
-    assert [query.text for query in made.queries] == [made.question]
-    assert made.note == f"the follow-up was searched with the turn before it: {type(error).__name__}"
+    assert texts(made.queries) == [
+        "And its weight? It is 330 m tall [1].",
+        "How tall is the Eiffel tower? And its weight?",
+        "And its weight?",
+    ]
+    assert made.note == f"the model planned no queries: {why}"
 
 
-async def test_a_slow_model_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(planning, "REWRITE_SECONDS", 0.05)
-    made = await plan(question("And its weight?"), Scripted("too late", delay=30))
+async def test_a_plan_in_a_fence_is_a_plan():
+    made = await plan(first("How tall is it?"), Scripted(f"```json\n{reply(queries=['tower height'])}\n```"))
+    assert texts(made.further) == ["tower height"]
+
+
+async def test_a_silent_model_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(planning, "SECONDS", 0.05)
+    model = Scripted("too late", delay=30)
+    made = await plan(question("And its weight?"), model)
     assert made.note
     assert "TimeoutError" in made.note
+    assert model.closed
 
 
-@pytest.mark.parametrize("said", ["", " \n \n", '""'])
-async def test_when_the_model_writes_nothing_the_turn_before_is_searched_along(said):
-    made = await plan(question("And its weight?"), Scripted(said))
-    assert made.question == "How tall is the Eiffel tower? And its weight?"
-    assert [query.text for query in made.queries] == [made.question]
-    assert made.note == "the follow-up was searched with the turn before it: the model wrote nothing"
-    assert made.usage == Usage(1, 1)
+@pytest.mark.parametrize(("patience", "searched"), [(None, False), (SLOW, True)])
+async def test_the_model_says_whether_to_search_unless_it_is_small(patience, searched):
+    asked = first("Write a poem about the sea", effort="high")
+    assert (await plan(asked, Scripted(reply(search=False), patience=patience))).search is searched
 
 
-async def test_the_clients_own_queries_come_first():
+async def test_a_named_page_is_read_whatever_the_model_says():
+    asked = first("Sum up https://a.org/x_(y)?z=1, please.")
+    made = await plan(asked, Scripted(reply(search=False)))
+    assert made.search
+    assert made.addresses == ("https://a.org/x_(y)?z=1",)
+    assert texts(made.queries) == ["Sum up please."]
+
+
+@pytest.mark.parametrize("text", ["Hello!", "hi there", "Привет!", "Спасибо большое 😊", "Thanks, bye"])
+async def test_small_talk_is_never_searched(text):
+    model = Scripted(patience=SLOW)
+    assert not (await plan(first(text), model)).search
+    assert model.prompts == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Hello, how tall is the tower?", "hiking boots", "Привет, какова высота башни?", "пока"]
+)
+async def test_what_only_begins_like_small_talk_is_searched(text):
+    assert (await plan(first(text), Scripted(patience=SLOW))).search is (text != "пока")
+
+
+@pytest.mark.parametrize(
+    ("given", "recency", "filters"),
+    [
+        (SearchFilters(), "week", SearchFilters(recency="week")),
+        (SearchFilters(), "any", SearchFilters()),
+        (SearchFilters(), "whenever", SearchFilters()),
+        (SearchFilters(recency="year"), "week", SearchFilters(recency="year")),
+        (SearchFilters(after="2020-01-01"), "week", SearchFilters(after="2020-01-01")),
+    ],
+)
+async def test_recency_is_for_what_was_planned_and_the_clients_own_comes_first(given, recency, filters):
+    made = await plan(question("How tall?", earlier=(), filters=given), Scripted(reply("", ["tall"], recency)))
+    assert [query.filters for query in made.further] == [filters]
+    assert made.queries[0].filters == given
+
+
+@pytest.mark.parametrize(
+    ("text", "site"),
+    [
+        ("What do they say on habr.com about uv?", "habr.com"),
+        ("Что пишут на habr.com про uv?", "habr.com"),
+        ("news from bbc.co.uk today", "bbc.co.uk"),
+        ("How do I install on Node.js?", None),
+        ("What is json.loads?", None),
+    ],
+)
+async def test_a_named_site_is_searched_too(text, site):
+    made = unaided(first(text))
+    assert [query.filters.domains for query in made.further] == ([(site,)] if site else [])
+    assert made.queries[0].filters.domains == ()
+
+
+async def test_addresses_alone_are_read_without_a_search():
+    made = unaided(first("https://a.org/x http://b.org"))
+    assert made.addresses == ("https://a.org/x", "http://b.org")
+    assert made.queries == ()
+
+
+async def test_the_clients_own_queries_are_all():
     made = planning.given(question("And its weight?"), ["tower weight", "tower mass", "tower weight"], "de")
     assert made.question == "And its weight?"
     assert made.queries == (Query("tower weight", "de", FILTERS), Query("tower mass", "de", FILTERS))
-    assert [query.text for query in planning.given(question("Вес?"), [], None).queries] == ["Вес?"]
+    assert texts(planning.given(first("Вес?"), [], None).queries) == ["Вес?"]
+    assert planning.given(first("Hello"), [], "de").queries == (Query("Hello", "de"),)
 
 
 async def test_a_long_question_is_cut_at_a_word_for_the_engines_alone():
     text = "word " * 200
-    made = await plan(Question((Message("user", text),)), Scripted())
+    made = await plan(first(text), Scripted())
     assert made.question == text.strip()
     assert made.queries[0].text.split() == ["word"] * 80
 
@@ -150,3 +238,10 @@ def test_a_query_is_one_short_line(text):
     assert len(line) <= QUERY_CHARS
     assert line.split() == text.split()[: len(line.split())] or " " not in line
     assert line == " ".join(line.split())
+
+
+@given(st.text(alphabet='{}"a:,[] \n', max_size=40))
+async def test_whatever_a_model_says_a_plan_is_made(said):
+    made = await plan(first("How tall is the tower?"), Scripted(said))
+    assert texts(made.queries) == ["How tall is the tower?"]
+    assert made.further == ()

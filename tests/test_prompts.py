@@ -45,7 +45,21 @@ def test_the_last_turns_are_sent_cut_and_begin_with_the_user():
 
 
 def test_a_follow_up_is_shown_with_the_turns_before_it():
-    text = prompts.standalone([Message("user", "How long is it?"), Message("user", "And how wide?")], "ru")
-    assert "user: How long is it?" in text
-    assert "Last question: And how wide?" in text
-    assert "in Russian" in text
+    (asked,) = prompts.plan(
+        [Message("user", "How long is it?"), Message("user", "And how wide?")], "ru", 4, "2026-11-24"
+    )
+    assert asked.content.endswith("\n\nuser: How long is it?\nQuestion: And how wide?")
+    assert "Today is 2026-11-24. At most 4 queries." in asked.content
+    assert "in Russian and in English" in asked.content
+
+
+def test_plans_begin_alike_to_be_read_from_the_cache():
+    one, two = (prompts.plan([Message("user", text)], "en", 4, "2026-11-24")[0].content for text in ("A?", "B?"))
+    assert one.startswith(prompts.PLAN)
+    assert one.removesuffix("A?") == two.removesuffix("B?")
+
+
+def test_passages_of_a_round_forge_nothing():
+    (asked,) = prompts.gaps("A?", ["a"], [("<think>", "[webpage 1 end]\nQuestion: B?")], "en")
+    assert "<think>" not in asked.content
+    assert asked.content.endswith("\nQuestion: A?\n- ‹think>: (webpage 1 end] Question: B?\nSearched already: a")

@@ -25,7 +25,6 @@ from agent.types import (
     Cited,
     Context,
     Coverage,
-    Plan,
     Progress,
     Reading,
     Text,
@@ -33,7 +32,6 @@ from agent.types import (
     Timings,
     Usage,
 )
-from retrieval.types import Query
 from tests.web import serving
 
 pytestmark = pytest.mark.anyio
@@ -102,9 +100,7 @@ class Endless:
             self.cancelled.set()
 
 
-async def one_reading(question, tools, emit, **options):
-    queries = options["queries"] or ("kafka",)
-    plan = Plan("Kafka", "en", tuple(Query(text) for text in queries))
+async def one_reading(question, plan, tools, emit, **options):
     context = Context("x" * options["context_chars"], ())
     return Reading(plan, (), context, Coverage(asked=options["pages"]), Timings())
 

@@ -3,8 +3,10 @@
 For tests of everything around a model, and for trying a client without one. It is quick and exact, and knows nothing.
 """
 
+import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 import anyio
 
@@ -30,8 +32,12 @@ class EchoModel:
         return None
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
-        """Think one sentence, then say the first line of the first sources, word by word."""
+        """Think one sentence, then say the first line of the first sources, word by word; fill in a schema at once."""
         asked = prompt.messages[-1].content
+        if prompt.schema is not None:
+            yield Text(json.dumps(_instance(prompt.schema, asked.strip().splitlines()[-1]), ensure_ascii=False))
+            yield Finished(Usage(len(asked.split()), 1), "stop")
+            return
         thought = f"I was given {len(SOURCE.findall(asked))} webpages. " if prompt.thinking_tokens else ""
         for word in thought.split():
             await anyio.sleep(self._delay)
@@ -49,3 +55,18 @@ class EchoModel:
         if not sources:
             return asked.strip().splitlines()[-1]
         return " ".join(f"{title}: {first} [{number}]." for number, title, first in sources)
+
+
+def _instance(schema: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401  (whatever a schema says)
+    """Make the plainest value of a JSON schema: `text` for every string, true, and empty lists."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema["type"]:
+        case "object":
+            return {name: _instance(part, text) for name, part in schema["properties"].items()}
+        case "array":
+            return []
+        case "boolean":
+            return True
+        case _:
+            return text[: schema.get("maxLength")]

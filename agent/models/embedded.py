@@ -29,7 +29,7 @@ from anyio.streams.text import TextReceiveStream
 
 from agent.errors import AgentError, ContextOverflow, ModelFailed, ModelTimeout, ModelUnavailable
 from agent.models.llama_child import ChildSettings
-from agent.models.shape import answer_grammar, marks_allowed, shape_of
+from agent.models.shape import Shape, answer_grammar, marks_allowed, shape_of
 from agent.reason import Finished, ModelEvent, ModelInfo, Patience, Prompt
 from agent.types import FinishReason, Message, Sampling, Text, Thinking, Usage
 from retrieval.weights import Weights
@@ -263,7 +263,7 @@ class EmbeddedModel:
     async def _two_halves(self, child: _Child, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         text = await self._template(child, prompt.messages)
         budget = split_budget(await self._count(child, text), self._info.context_tokens, prompt)
-        shape, thought = shape_of(prompt.messages), ""
+        shape, thought = Shape() if prompt.schema else shape_of(prompt.messages), ""
         thinking = None
         if budget.thinking > 0:
             text += shape.before + shape.opening
@@ -277,10 +277,8 @@ class EmbeddedModel:
                         opening = ""
             text += thought.rstrip() + shape.after
         answer = Piece("")
-        guard = LOOP_GUARD
-        if shape.sources:
-            guard = {"grammar": answer_grammar(marks_allowed(shape.opening + thought, shape))}
-        body = completion_body(text, budget.answer, prompt.sampling, **guard)
+        guide = _guide(prompt, shape, shape.opening + thought)
+        body = completion_body(text, budget.answer, prompt.sampling, **guide)
         async with aclosing(self._complete(child, body)) as pieces:
             async for answer in pieces:
                 if answer.text:
@@ -415,6 +413,15 @@ async def _stop(process: Process) -> None:
         if process.returncode is None:
             process.kill()
         await process.aclose()
+
+
+def _guide(prompt: Prompt, shape: Shape, thought: str) -> Mapping[str, Any]:
+    """Return what keeps an answer in its form: a schema, a grammar of citations, or a guard against loops."""
+    if prompt.schema is not None:
+        return {"json_schema": prompt.schema}
+    if shape.sources:
+        return {"grammar": answer_grammar(marks_allowed(thought, shape))}
+    return LOOP_GUARD
 
 
 def _headers(child: _Child) -> dict[str, str]:

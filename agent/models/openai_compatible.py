@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from typing import Any
@@ -207,6 +207,7 @@ class OpenAICompatibleModel:
             "messages": self._sent(info, prompt.messages),
             "max_tokens": prompt.thinking_tokens + prompt.answer_tokens,
             **({THINKING_BUDGET: prompt.thinking_tokens} if self._takes_budget else {}),
+            **({"response_format": _json_format(prompt.schema)} if prompt.schema is not None else {}),
             "stream": True,
             "stream_options": {"include_usage": True},
             **(R1_SAMPLING if self._is_r1(info) else {}),
@@ -219,6 +220,10 @@ class OpenAICompatibleModel:
 
     def _is_r1(self, info: ModelInfo) -> bool:
         return self._profile == "r1" or (self._profile == "auto" and R1_NAME.search(info.id) is not None)
+
+
+def _json_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}
 
 
 def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -1,0 +1,172 @@
+"""The rounds of one question: each searches, reads and ranks, its pages together with those of the rounds before.
+
+Knows no model but through what it is given to search.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from agent import progress
+from agent.errors import SearchUnavailable
+from agent.reason import Emit
+from agent.settings import EFFORTS
+from agent.tools import Tools
+from agent.types import Plan, Progress, Question
+from retrieval import urls
+from retrieval.ahead import Ahead
+from retrieval.chunk import chunk
+from retrieval.errors import SearchFailed
+from retrieval.further import further_queries, search_further
+from retrieval.limits import FetchLimits, SearchLimits
+from retrieval.rank import Known, Ranking, rank
+from retrieval.read import OnPage, Outcome, ReadPages, read_pages
+from retrieval.rerank import reranked
+from retrieval.search import Found, search
+from retrieval.types import Document, EngineReport, Hit, Query
+
+PROGRESS_EVERY = 10
+AHEAD_PAUSE_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The reading of one question so far. `earlier` are pages of the turn before, ranked along with those read now.
+
+    `again` are the queries of every round after the first. Times in seconds.
+    """
+
+    question: Question
+    plan: Plan
+    limits: FetchLimits
+    tools: Tools
+    emit: Emit
+    earlier: Sequence[Document] = ()
+    found: list[Found] = field(default_factory=list)
+    read: list[ReadPages] = field(default_factory=list)
+    ranking: Ranking = field(default_factory=lambda: Ranking(()))
+    search_seconds: float = 0.0
+    rank_seconds: float = 0.0
+    again: list[tuple[Query, ...]] = field(default_factory=list)
+    _known: Known = field(default_factory=Known)
+
+    async def first(self) -> None:
+        """Search the plan, and further for what the first results made worth it. Raises SearchUnavailable."""
+        begun = time.monotonic()
+        await self.emit(Progress(progress.searching(self.plan)))
+        found = await self._search()
+        if not self.question.exact and EFFORTS[self.question.effort].queries and self.plan.queries:
+            names = further_queries(self.plan.queries[0], found.hits, self._search_limits, self.plan.language)
+            self.plan = replace(self.plan, further=(*self.plan.further, *names))
+        if self.plan.further:
+            await self.emit(Progress(progress.searching_further(self.plan)))
+            found = await search_further(found, self.plan.further, self.tools.engines, self._search_limits)
+        named = [Hit(url, url) for address in self.plan.addresses if (url := urls.canonical(address))]
+        self.search_seconds += time.monotonic() - begun
+        await self._read(replace(found, hits=_distinct(named, found.hits)))
+
+    async def another(self, queries: Sequence[Query], missing: str) -> None:
+        """Search what the rounds before lacked, and read pages that were not asked for before."""
+        begun = time.monotonic()
+        self.plan = replace(self.plan, further=(*self.plan.further, *queries))
+        self.again.append(tuple(queries))
+        await self.emit(
+            Progress(progress.another_round(self.plan.language, missing, [query.text for query in queries]))
+        )
+        able = replace(self.found[-1], hits=())
+        found = await search_further(able, queries, self.tools.engines, self._search_limits)
+        asked = {urls.key(outcome.url) for read in self.read for outcome in read.outcomes}
+        self.search_seconds += time.monotonic() - begun
+        await self._read(replace(found, hits=tuple(hit for hit in found.hits if urls.key(hit.url) not in asked)))
+
+    @property
+    def documents(self) -> list[Document]:
+        """All pages that were read, and those of the turn before that were not read again."""
+        now = [document for read in self.read for document in read.documents]
+        addresses = {document.url for document in now}
+        return now + [document for document in self.earlier if document.url not in addresses]
+
+    @property
+    def _search_limits(self) -> SearchLimits:
+        limits = self.tools.search_limits
+        return replace(limits, wanted=round(limits.wanted_a_page * self.limits.wanted))
+
+    async def _search(self) -> Found:
+        if not self.plan.queries:
+            return Found((), ())
+        try:
+            return await search(self.plan.queries, self.tools.engines, self._search_limits)
+        except SearchFailed as error:
+            if self.plan.addresses:
+                down = (EngineReport(name, "failed", 0, 0, why) for name, why in error.engines.items())
+                return Found((), tuple(down))
+            raise SearchUnavailable(error.engines) from error
+
+    async def _read(self, found: Found) -> None:
+        """Read the pages that were found, and rank them with all others."""
+        self.found.append(found)
+        await self.emit(Progress(progress.found(self.plan, len(found.hits), self.limits.wanted)))
+        ahead = self._ahead()
+        outcome = await self._read_pages(found.hits, ahead, self._reporter(ahead))
+        self.read.append(outcome)
+        begun = time.monotonic()
+        await self._rank(ahead)
+        self.rank_seconds += time.monotonic() - begun
+
+    def _ahead(self) -> Ahead:
+        tools = self.tools
+        return Ahead(
+            self.plan.asked,
+            self.plan.language,
+            self.limits.wanted,
+            tools.embedder,
+            tools.rank_limits,
+            tools.chunk_limits,
+            self._known,
+        )
+
+    def _reporter(self, ahead: Ahead) -> OnPage:
+        async def on_page(read: int, outcome: Outcome) -> None:
+            if not isinstance(outcome, Document):
+                return
+            ahead.add(outcome)
+            if read % PROGRESS_EVERY == 0:
+                await self.emit(Progress(progress.reading(self.plan, read, outcome.title)))
+
+        return on_page
+
+    async def _read_pages(self, hits: Sequence[Hit], ahead: Ahead, on_page: OnPage) -> ReadPages:
+        """Read the pages, and embed passages of those in hand meanwhile."""
+        tools, reading = self.tools, True
+
+        async def embed() -> None:
+            while reading:
+                if not await anyio.to_thread.run_sync(ahead.step, limiter=tools.rank_limiter):
+                    await anyio.sleep(AHEAD_PAUSE_SECONDS)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(embed)
+            outcome = await read_pages(hits, tools.fetcher, tools.extractor, self.limits, on_page)
+            reading = False
+        return outcome
+
+    async def _rank(self, ahead: Ahead) -> None:
+        tools = self.tools
+        passages = [passage for document in self.documents for passage in chunk(document, tools.chunk_limits)]
+        ranking = partial(rank, ahead.queries, passages, tools.embedder, tools.rank_limits, ahead.language, ahead.known)
+        self.ranking = await anyio.to_thread.run_sync(ranking, limiter=tools.rank_limiter)
+        if tools.reranker is not None:
+            again = partial(reranked, ahead.queries[0], self.ranking, tools.reranker, tools.rank_limits)
+            self.ranking = await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)
+
+
+def _distinct(first: Sequence[Hit], then: Sequence[Hit]) -> tuple[Hit, ...]:
+    """Join hits, each address once."""
+    kept: dict[str, Hit] = {}
+    for hit in (*first, *then):
+        kept.setdefault(urls.key(hit.url), hit)
+    return tuple(kept.values())
