@@ -81,25 +81,23 @@ async def read(
     the first; None: the model is asked for them, or names in what was read are taken.
     """
     start = time.monotonic()
+    effort = EFFORTS[question.effort]
+    until = anyio.current_time() + ROUND_TIME_SHARE * (question.max_seconds or effort.seconds)
     room = None if context_chars else await answering.room_for(question, plan, tools.model)
     rounds = Rounds(question, plan, _fetch_limits(question, tools, pages), tools, emit)
     await rounds.first()
-    await _fill_gaps(rounds, again)
+    await _fill_gaps(rounds, 1 if question.exact else effort.rounds, until, again)
     packing = time.monotonic()
     if room is not None:
         context_chars = await fitting_chars(rounds.ranking.passages, room)
     return await _reading(rounds, pack(rounds.ranking.passages, context_chars), context_chars, start, packing)
 
 
-async def _fill_gaps(rounds: Rounds, again: Sequence[Sequence[Query]] | None) -> None:
-    """Read in further rounds, where the effort has them, until nothing is missing or the time is over."""
-    if again is not None:
-        for queries in again:
-            await rounds.another(queries, "")
-        return
-    question, effort = rounds.question, EFFORTS[rounds.question.effort]
-    until = anyio.current_time() + ROUND_TIME_SHARE * (question.max_seconds or effort.seconds)
-    while len(rounds.read) < effort.rounds and not question.exact and anyio.current_time() < until:
+async def _fill_gaps(rounds: Rounds, most: int, until: float, again: Sequence[Sequence[Query]] | None) -> None:
+    """Read in further rounds, `most` in all, until nothing is missing or the time (of anyio's clock) is over."""
+    for queries in again or ():
+        await rounds.another(queries, "")
+    while again is None and len(rounds.read) < most and anyio.current_time() < until:
         lack = await gaps(rounds.plan, rounds.ranking.passages, rounds.tools.model)
         rounds.plan = replace(rounds.plan, usage=rounds.plan.usage + lack.usage)
         if not lack.queries:

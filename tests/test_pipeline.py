@@ -1,6 +1,4 @@
-import os
 import re
-from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -11,61 +9,18 @@ from agent.models.echo import EchoModel
 from agent.pipeline import answer, check, read
 from agent.plan import given, unaided
 from agent.reason import Finished, ModelInfo, Patience
-from agent.settings import Settings
 from agent.tools import Tools
 from agent.types import Answer, Message, Progress, Question, Text, Thinking, Usage
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable, EngineError
-from retrieval.extract import Extractor
-from retrieval.fetch import Fetcher
-from retrieval.guard import Guard, parse_allowed_net
-from retrieval.limits import ExtractLimits, FetchLimits
 from retrieval.types import Hit, Query
 from tests import web as local
+from tests.watched import Watched
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_settings")]
 ASKED = "How long is the old pier of Brighton?"
 FOLLOW_UP = (Message("user", ASKED), Message("assistant", "It is 525 m long."), Message("user", "And how wide?"))
-LIMITS = FetchLimits(page_seconds=0.6, hedge_seconds=0.3)
 SHELL = b"<html><body><div id=root></div></body></html>"
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch):
-    for name in list(os.environ):
-        if name.upper().startswith("WELLREAD_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="module")
-async def extractor():
-    async with Extractor(ExtractLimits(workers=1)) as extractor:
-        yield extractor
-
-
-@pytest.fixture
-async def web():
-    async with local.running() as running:
-        yield running
-
-
-@pytest.fixture
-def fetcher(web):
-    # Made outside the loop: it reads the machine's certificates.
-    return Fetcher(Guard((parse_allowed_net(f"127.0.0.1/32:{web.port}"),)), LIMITS)
-
-
-@pytest.fixture
-def equipped(fetcher, extractor):
-    @asynccontextmanager
-    async def opened(*engines, model=None, embedder=None, **settings):
-        async with fetcher:
-            embedder = embedder or HashingEmbedder()
-            yield Tools(
-                Settings(**settings), model or Watched(), engines, fetcher, extractor, embedder, fetch_limits=LIMITS
-            )
-
-    return opened
 
 
 @dataclass
@@ -84,30 +39,6 @@ class Engine:
             return ()
         self.asked.append(query)
         return self.hits
-
-
-class Watched(EchoModel):
-    """The scripted model that ships, with its prompts kept; `plans` are those for a schema."""
-
-    def __init__(self, info: ModelInfo | None = None, error: Exception | None = None) -> None:
-        super().__init__()
-        self.prompts, self.plans = [], []
-        self._info, self._error = info, error
-
-    async def info(self):
-        return self._info or await super().info()
-
-    async def stream(self, prompt):
-        (self.plans if prompt.schema else self.prompts).append(prompt)
-        if self._error:
-            raise self._error
-        async with aclosing(super().stream(prompt) if prompt.schema else self.say(prompt)) as events:
-            async for event in events:
-                yield event
-
-    def say(self, prompt):
-        """Answer; what a test gives another way of."""
-        return super().stream(prompt)
 
 
 class Broken:
