@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from agent.pack import pack
-from agent.types import Context
+from agent.types import Context, Source
 from retrieval.types import Ranked
 
 # Full enough, and how far below the room the next try aims.
@@ -22,14 +22,14 @@ class Room:
     count: Callable[[Context], Awaitable[int]]
 
 
-async def fitting_chars(ranked: Sequence[Ranked], room: Room) -> int:
+async def fitting_chars(ranked: Sequence[Ranked], room: Room, earlier: Sequence[Source] = ()) -> int:
     """Return the most characters found to which passages can be packed so that they fit; 0 where none do.
 
     Each try corrects the number of characters by the tokens that the last one took.
     """
     chars, best = int(room.tokens * room.chars_per_token), 0
     for _ in range(TRIES):
-        context = pack(ranked, chars)
+        context = pack(ranked, chars, earlier)
         tokens = await room.count(context)
         if tokens <= room.tokens:
             best = max(best, chars)

@@ -17,8 +17,13 @@ DELIMITER = re.compile(r"\[(?=\s*(?:webpage\s+\d+\s+(?:begin|end)|citation\s*:))
 GAP = "\n[…]\n"
 
 
-def pack(ranked: Sequence[Ranked], budget_chars: int, max_passages_per_source: int = 16) -> Context:
-    """Take passages in rank order while they fit."""
+def pack(
+    ranked: Sequence[Ranked], budget_chars: int, earlier: Sequence[Source] = (), max_passages_per_source: int = 16
+) -> Context:
+    """Take passages in rank order while they fit.
+
+    Of the `earlier` sources those that serve again come first, as they stood: a model's server may have read them.
+    """
     chosen: dict[str, list[Ranked]] = {}
     room = budget_chars
     dropped = 0
@@ -31,8 +36,9 @@ def pack(ranked: Sequence[Ranked], budget_chars: int, max_passages_per_source: i
             room -= cost
         else:
             dropped += 1
+    ordered = _as_before(chosen, earlier, room)
     sources = tuple(
-        Source(number, rows[0].passage.document, tuple(rows)) for number, rows in enumerate(chosen.values(), start=1)
+        Source(number, rows[0].passage.document, tuple(rows)) for number, rows in enumerate(ordered.values(), start=1)
     )
     return Context("\n".join(rendered(source) for source in sources), sources, dropped)
 
@@ -48,6 +54,19 @@ def rendered(source: Source) -> str:
 def defused(text: str) -> str:
     """Make look-alikes of control tokens and delimiters harmless; length and words stay."""
     return DELIMITER.sub("(", CONTROL.sub("‹", text))
+
+
+def _as_before(chosen: dict[str, list[Ranked]], earlier: Sequence[Source], room: int) -> dict[str, Sequence[Ranked]]:
+    """Put sources that bring nothing new first, with all that they held before, as far as there is room."""
+    kept: dict[str, Sequence[Ranked]] = {}
+    for source in earlier:
+        now = {row.passage.text for row in chosen.get(source.document.url, ())}
+        before = {row.passage.text: len(defused(row.passage.text)) + len(GAP) for row in source.passages}
+        more = sum(cost for text, cost in before.items() if text not in now)
+        if now and now <= before.keys() and more <= room:
+            kept[source.document.url] = source.passages
+            room -= more
+    return kept | {url: rows for url, rows in chosen.items() if url not in kept}
 
 
 def _body(passages: Sequence[Ranked]) -> str:

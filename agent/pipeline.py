@@ -44,7 +44,9 @@ async def answer(question: Question, tools: Tools, emit: Emit) -> None:
     if plan is None or not plan.search:
         await emit(await answering.talk(question, tools, emit, start))
         return
-    await answer_from(await read(question, plan, tools, emit), question, tools, emit, start)
+    reading = await read(question, plan, tools, emit)
+    tools.earlier.keep(question, reading.context)
+    await answer_from(reading, question, tools, emit, start)
 
 
 async def answer_from(
@@ -84,13 +86,16 @@ async def read(
     effort = EFFORTS[question.effort]
     until = anyio.current_time() + ROUND_TIME_SHARE * (question.max_seconds or effort.seconds)
     room = None if context_chars else await answering.room_for(question, plan, tools.model)
-    rounds = Rounds(question, plan, _fetch_limits(question, tools, pages), tools, emit)
+    earlier = tools.earlier.of(question)
+    known = [source.document for source in earlier]
+    rounds = Rounds(question, plan, _fetch_limits(question, tools, pages), tools, emit, known)
     await rounds.first()
     await _fill_gaps(rounds, 1 if question.exact else effort.rounds, until, again)
     packing = time.monotonic()
     if room is not None:
-        context_chars = await fitting_chars(rounds.ranking.passages, room)
-    return await _reading(rounds, pack(rounds.ranking.passages, context_chars), context_chars, start, packing)
+        context_chars = await fitting_chars(rounds.ranking.passages, room, earlier)
+    context = pack(rounds.ranking.passages, context_chars, earlier)
+    return await _reading(rounds, context, context_chars, start, packing)
 
 
 async def _fill_gaps(rounds: Rounds, most: int, until: float, again: Sequence[Sequence[Query]] | None) -> None:

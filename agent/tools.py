@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter
 
+from agent.earlier import Earlier
 from agent.errors import AgentError
 from agent.reason import Model
 from agent.settings import Settings
@@ -37,6 +38,7 @@ class Tools:
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     rank_limits: RankLimits = field(default_factory=RankLimits)
     live_engines: Sequence[SearchEngine] = ()
+    earlier: Earlier = field(default_factory=Earlier)
     rank_limiter: CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:

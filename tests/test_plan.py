@@ -111,7 +111,7 @@ async def test_a_follow_up_is_searched_as_the_model_wrote_it_out():
     assert "And its weight? It is 330 m tall [1]." in texts(made.queries)
     (prompt,) = model.prompts
     assert prompt.messages[0].content.endswith(
-        "user: How tall is the Eiffel tower?\nassistant: It is 330 m tall [1].\nQuestion: And its weight?"
+        "user: How tall is the Eiffel tower?\nassistant: It is 330 m tall.\nQuestion: And its weight?"
     )
 
 

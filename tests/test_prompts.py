@@ -1,3 +1,5 @@
+import re
+
 from agent import prompts
 from agent.types import Context, Message
 
@@ -21,7 +23,7 @@ def test_sources_come_first_and_the_question_last():
 
 
 def test_the_language_of_the_answer_is_named():
-    assert "Think and Think and write in Russian." in asked([], "ru")[0].content
+    assert "Think and write in Russian." in asked([], "ru")[0].content
     assert "Think and write in the language of the question." in asked([], "sw")[0].content
     assert "Вопрос: Какой длины?" in prompts.small(CONTEXT, "Какой длины?", "ru")[0].content
     assert "in German" in prompts.small(CONTEXT, "Wie lang?", "de")[0].content
@@ -35,13 +37,25 @@ def test_the_clients_instructions_stay_whole_however_long_the_conversation():
 
 def test_the_last_turns_are_sent_cut_and_begin_with_the_user():
     for count in range(20):
-        sent = asked(turns(count))[:-1]
-        assert len(sent) <= prompts.HISTORY_TURNS
-        assert [message.role for message in sent[:1]] in ([], ["user"])
-        assert all(len(message.content) <= prompts.HISTORY_CHARS for message in sent)
-        assert [turn.content for turn in sent[-1:]] == [
-            turn.content[: prompts.HISTORY_CHARS] for turn in turns(count)[-1:]
-        ]
+        (message,) = asked(turns(count))
+        sent = re.findall(r"^(user|assistant): (turn (\d+) .*)$", message.content, re.MULTILINE)
+        assert len(sent) == min(count, prompts.HISTORY_TURNS - (count % 2 and count > prompts.HISTORY_TURNS))
+        assert [role for role, _, _ in sent[:1]] in ([], ["user"])
+        assert all(len(text) <= prompts.HISTORY_CHARS for _, text, _ in sent)
+        assert [int(number) for _, _, number in sent[-1:]] == [count - 1][:count]
+
+
+def test_a_follow_up_begins_like_the_turn_before():
+    before, after = asked([])[0].content, asked(turns(4))[0].content
+    same = before.removesuffix("Question: How long is it?")
+    assert after.startswith(same)
+    assert len(same) > len(CONTEXT.text)
+
+
+def test_marks_of_earlier_answers_are_not_shown_for_they_name_other_pages():
+    history = [Message("user", "Long [1]?"), Message("assistant", "It is 503 m [1][2], or 504 [3, 4].")]
+    (message,) = asked(history)
+    assert "user: Long [1]?\nassistant: It is 503 m, or 504.\n" in message.content
 
 
 def test_a_follow_up_is_shown_with_the_turns_before_it():
