@@ -118,7 +118,7 @@ async def unasked(text: str, reading: Reading, emit: Emit) -> Answer:
 
 
 def _messages(question: Question, plan: Plan, context: Context, info: ModelInfo) -> tuple[Message, ...]:
-    if not info.native_thinking:
+    if info.small:
         return prompts.small(context, plan.question, plan.language)
     today, history = datetime.now(UTC).date().isoformat(), question.messages[:-1]
     return prompts.answer(context, history, question.messages[-1].content, plan.language, today)

@@ -341,7 +341,8 @@ async def _remote_model(settings: Settings, stack: AsyncExitStack) -> Model:
     key = _ready_key("WELLREAD_MODEL_API_KEY", settings.model_api_key)
     patience = httpx2.Timeout(MODEL_SILENCE_SECONDS, connect=MODEL_CONNECT_SECONDS)
     client = await _opened_client(stack, patience, settings.model_url or "", key)
-    return OpenAICompatibleModel(client, settings.model_name, settings.model_profile)
+    think = settings.model_think == "on"
+    return OpenAICompatibleModel(client, settings.model_name, settings.model_profile, think=think)
 
 
 async def _embedded_model(settings: Settings, stack: AsyncExitStack) -> Model:

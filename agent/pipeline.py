@@ -58,7 +58,7 @@ async def answer_from(
     """
     if not reading.context.sources:
         await emit(await answering.unasked(progress.nothing_read(reading), reading, emit))
-    elif reading.unrelated and not (await tools.model.info()).native_thinking:
+    elif reading.unrelated and (await tools.model.info()).small:
         # A small model does not see that its sources are beside the question, and cites them all the same.
         await emit(await answering.unasked(progress.unrelated(reading), reading, emit))
     else:

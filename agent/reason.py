@@ -32,12 +32,13 @@ class Patience:
 class ModelInfo:
     """What a model is: its own id, and how many tokens of prompt and answer together it can hold.
 
-    `native_thinking` False: the model is small and only prompted to think. `patience` None: it is fast.
+    `small`: it must be asked in few and plain words, and is not believed in what it cannot know. `patience` None: it is
+    fast.
     """
 
     id: str
     context_tokens: int
-    native_thinking: bool = True
+    small: bool = False
     patience: Patience | None = None
 
 

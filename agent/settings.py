@@ -95,8 +95,13 @@ class Settings(BaseSettings):
         default=None, description="the model's id at WELLREAD_MODEL_URL; unset takes the first one listed there"
     )
     model_api_key: SecretStr | None = Field(default=None, description="key for WELLREAD_MODEL_URL")
-    model_profile: Literal["auto", "r1", "plain"] = Field(
-        default="auto", description="how to talk to the model; auto tells by its name"
+    model_profile: Literal["auto", "r1", "deepseek-api", "plain"] = Field(
+        default="auto",
+        description="how to talk to the model: r1 (it thinks of itself), deepseek-api, plain (it is asked to think "
+        "first); auto tells by its id and a first short reply",
+    )
+    model_think: Literal["on", "off"] = Field(
+        default="on", description="off: a plain model is not asked to think first, for one that cannot"
     )
     embedded_model: Literal["1.5b", "0.5b", "echo"] = Field(
         default="1.5b",

@@ -50,6 +50,8 @@ class Upstream:
     port: int = 0
     bodies: list[dict] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
+    first: object = field(default_factory=lambda: {"reasoning": "Hm"})  # the message that answers a probe
+    probes: list[dict] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,8 +67,11 @@ class Upstream:
                 self.whole(writer, self.tokens_status, self.tokens)
             else:
                 assert head.startswith("POST /v1/chat/completions ")
-                self.bodies.append(json.loads(body))
-                if "thinking_token_budget" in self.bodies[-1] and not self.takes_budget:
+                asked = json.loads(body)
+                (self.bodies if asked.get("stream") else self.probes).append(asked)
+                if not asked.get("stream"):
+                    self.whole(writer, *((200, {"choices": [{"message": self.first}]}) if self.first else (500, {})))
+                elif "thinking_token_budget" in self.bodies[-1] and not self.takes_budget:
                     self.refuse(writer, {"error": {"message": NO_BUDGET, "type": "BadRequestError", "code": 400}})
                 else:
                     await self.chat(reader, writer)
@@ -129,6 +134,7 @@ def usage(prompt: int, completion: int, **details) -> dict:
 
 
 ROLE = chunk(role="assistant", content="")
+DONE_CHUNK = chunk("stop", content="")
 PROMPT = Prompt((SYSTEM, ASKED), 100, 50)
 
 
@@ -285,12 +291,7 @@ async def test_a_server_that_is_not_there():
 async def test_the_first_listed_model_is_taken():
     async with serving(models=listing(QWEN, R1)) as (model, _):
         info = await model.info()
-        assert (info.id, info.context_tokens, info.native_thinking, info.patience) == (
-            "Qwen/QwQ-32B",
-            40_960,
-            True,
-            None,
-        )
+        assert (info.id, info.context_tokens, info.small, info.patience) == ("Qwen/QwQ-32B", 40_960, False, None)
 
 
 async def test_a_model_is_found_by_its_name():
@@ -328,15 +329,14 @@ async def test_the_list_is_asked_for_once_in_a_while():
 # What is sent
 
 
-async def test_a_plain_model_is_sent_the_messages_and_a_limit_and_no_more():
+async def test_a_model_is_sent_the_messages_its_limits_and_no_more():
     assert await sent() == {
         "model": "Qwen/QwQ-32B",
-        "messages": [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "How tall is it?"},
-        ],
+        "messages": [{"role": "user", "content": "Be brief.\n\nHow tall is it?"}],
         "max_tokens": 150,
         "thinking_token_budget": 100,
+        "temperature": 0.6,
+        "top_p": 0.95,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -365,9 +365,68 @@ async def test_what_the_client_set_comes_before_the_advice_for_r1():
     assert (body["temperature"], body["top_p"]) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("name", ["Qwen/QwQ-32B", "r1000-chat", "super1"])
-async def test_other_models_are_not_taken_for_r1(name):
-    assert "temperature" not in await sent(models=listing({"id": name}))
+@pytest.mark.parametrize("name", ["Qwen/Qwen2.5-7B-Instruct", "r1000-chat", "super1"])
+async def test_models_that_do_not_think_of_themselves_are_asked_to(name):
+    body = await sent(models=listing({"id": name}), first={"content": "Hello! How can I"})
+    assert "temperature" not in body
+    assert "thinking_token_budget" not in body
+    assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert "between <think> and </think>" in body["messages"][1]["content"]
+    unthinking = await sent(Prompt((ASKED,), 0, 50), models=listing({"id": name}), first={"content": "Hello"})
+    assert unthinking["messages"] == [{"role": "user", "content": "How tall is it?"}]
+
+
+async def test_a_model_is_probed_once_until_its_connection_breaks():
+    async with serving(events=[chunk("stop", content="330"), DONE]) as (model, upstream):
+        for _ in range(3):
+            model._info_until = 0.0
+            await model.info()
+        assert len(upstream.probes) == 1
+        assert upstream.probes[0]["max_tokens"] == 8
+        upstream.breaks, upstream.events = True, []
+        with pytest.raises(ModelFailed):
+            async for _ in model.stream(PROMPT):
+                pass
+        await model.info()
+        assert len(upstream.probes) == 2
+
+
+@pytest.mark.parametrize(("name", "thinks"), [(R1["id"], True), ("some-model", False)])
+async def test_a_model_that_answers_no_probe_is_told_by_its_name(name, thinks):
+    body = await sent(models=listing({"id": name}), first=None)
+    assert ("thinking_token_budget" in body) is thinks
+
+
+async def test_thoughts_of_r1_without_a_parser_are_told_from_its_answer():
+    script = {"models": listing(R1), "first": {"content": "Okay, the user says"}, "takes_budget": False}
+    events = await said(
+        [ROLE, chunk(content="It is a tower. </thi"), chunk(content="nk>\n\n330"), DONE_CHUNK], **script
+    )
+    assert (joined(events, Thinking), joined(events, Text)) == ("It is a tower. ", "330")
+    schema = Prompt((ASKED,), 0, 50, schema={"type": "object"})
+    events = await said([ROLE, chunk(content='{"a": 1}'), DONE_CHUNK], schema, **script)
+    assert joined(events, Text) == '{"a": 1}'
+
+
+async def test_deepseeks_api_has_fields_of_its_own():
+    script = {"models": listing({"id": "deepseek-chat"}), "profile": "deepseek-api"}
+    body = await sent(Prompt((SYSTEM, ASKED), 4_000, 50), **script)
+    assert (body["thinking"], body["reasoning_effort"]) == ({"type": "enabled"}, "high")
+    assert body["messages"][0]["role"] == "system"
+    assert "thinking_token_budget" not in body
+    assert (await sent(Prompt((ASKED,), 64, 50), **script))["reasoning_effort"] == "low"
+    body = await sent(Prompt((ASKED,), 0, 50, schema={"type": "object"}), **script)
+    assert (body["thinking"], body["response_format"]) == ({"type": "disabled"}, {"type": "json_object"})
+    async with serving(**script) as (model, upstream):
+        assert (await model.info()).context_tokens == 128_000
+        assert upstream.probes == []
+
+
+async def test_a_schema_is_sent_as_openai_writes_it():
+    body = await sent(Prompt((ASKED,), 0, 50, schema={"type": "object"}))
+    assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    plain = await sent(Prompt((ASKED,), 9, 50, schema={"type": "object"}), profile="plain")
+    assert "<think>" not in plain["messages"][-1]["content"]
 
 
 async def test_the_plain_profile_is_plain_whatever_the_name():

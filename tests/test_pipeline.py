@@ -255,7 +255,7 @@ async def test_a_model_that_fails_fails_the_answer(web, equipped, error):
 
 
 async def test_a_small_model_is_given_less_and_asked_shortly(web, equipped):
-    info = ModelInfo("small", 4_096, native_thinking=False, patience=Patience(300, 60, 80))
+    info = ModelInfo("small", 4_096, small=True, patience=Patience(300, 60, 80))
     async with equipped(Engine(piers(web, 9)), model=Watched(info)) as tools:
         done = (await run(tools))[-1]
     (prompt,) = tools.model.prompts
@@ -493,7 +493,7 @@ class Unimpressed(HashingEmbedder):
 
 @pytest.mark.parametrize(("native", "asked"), [(True, 1), (False, 0)])
 async def test_a_small_model_is_not_asked_about_pages_beside_the_question(web, equipped, native, asked):
-    model = Watched(ModelInfo("m", 8_192, native_thinking=native))
+    model = Watched(ModelInfo("m", 8_192, small=not native))
     async with equipped(Engine(piers(web, 4)), model=model, embedder=Unimpressed()) as tools:
         done = (await run(tools))[-1]
     assert len(model.prompts) == asked

@@ -204,7 +204,7 @@ class EmbeddedModel:
 
     def __init__(self, path: Path, name: str, context_tokens: int = 4096, threads: int | None = None) -> None:
         self._path = path
-        self._info = ModelInfo(name, context_tokens, native_thinking=False, patience=PATIENCE)
+        self._info = ModelInfo(name, context_tokens, small=True, patience=PATIENCE)
         self._threads = threads or available_threads()
         self._child: _Child | None = None
         self._failures = 0

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,21 +17,26 @@ import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.errors import ContextOverflow, ModelFailed, ModelTimeout, ModelUnavailable
+from agent.models.profiles import (
+    DEEPSEEK_API,
+    DEEPSEEK_HOST,
+    R1,
+    THINKING_BUDGET,
+    FirstReply,
+    Profile,
+    told_apart,
+)
 from agent.reason import Finished, ModelEvent, ModelInfo, Prompt
 from agent.thinking import ThinkingSplitter
 from agent.types import Message, Text, Thinking, Usage
 
 log = logging.getLogger(__name__)
 
-CONTEXT_TOKENS = 32_768
 INFO_SECONDS = 10.0
-R1_NAME = re.compile(r"deepseek.?r|(?<![a-z0-9])r1(?![a-z0-9])", re.IGNORECASE)
-# DeepSeek's advice for R1; greedy decoding makes it repeat itself.
-R1_SAMPLING = {"temperature": 0.6, "top_p": 0.95}
+# Enough to see whether a model begins with a thought.
+PROBE_TOKENS = 8
 # As vLLM and OpenAI say it, and as llama.cpp does.
 OVERFLOW = re.compile(r"maximum context length is (\d+)|\"n_ctx\":\s*(\d+)")
-# vLLM's own: ends the thought when its tokens are spent, so that the answer keeps its share of max_tokens.
-THINKING_BUDGET = "thinking_token_budget"
 
 
 class _Delta(BaseModel):
@@ -68,6 +73,16 @@ class _Chunk(BaseModel):
     error: Any = None
 
 
+class _Answered(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    message: _Delta = _Delta()
+
+
+class _Probe(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    choices: list[_Answered]
+
+
 class _Counted(BaseModel):
     model_config = ConfigDict(extra="ignore")
     count: int
@@ -85,12 +100,19 @@ class _Models(BaseModel):
 
 
 class OpenAICompatibleModel:
-    """A remote model. `client` has base_url and authorization set, and is closed by its owner."""
+    """A remote model. `client` has base_url and authorization set, and is closed by its owner.
 
-    def __init__(self, client: httpx2.AsyncClient, name: str | None, profile: str) -> None:
+    `profile` is a name of `agent.models.profiles`, or "auto": told by the model's id and by its first reply to a probe.
+    `think` False: a model that does not think of itself is not asked to.
+    """
+
+    def __init__(self, client: httpx2.AsyncClient, name: str | None, profile: str, *, think: bool = True) -> None:
         self._client = client
         self._name = name
-        self._profile = profile
+        self._set = profile
+        self._think = think
+        self._profile = R1
+        self._probed = False
         self._info: ModelInfo | None = None
         self._info_until = 0.0
         self._takes_budget = True
@@ -100,6 +122,8 @@ class OpenAICompatibleModel:
         """Ask the server for its models; the answer is kept for some seconds. Raises ModelUnavailable."""
         if self._info is None or time.monotonic() >= self._info_until:
             self._info = await self._ask_info()
+            if not self._probed:
+                self._profile, self._probed = await self._told_apart(self._info.id), True
             self._info_until = time.monotonic() + INFO_SECONDS
         return self._info
 
@@ -112,7 +136,8 @@ class OpenAICompatibleModel:
         if not self._counts:
             return None
         root = str(self._client.base_url).rstrip("/").removesuffix("/v1")
-        body = {"model": info.id, "messages": self._sent(info, messages), "add_generation_prompt": True}
+        sent = _written(self._profile.messages(Prompt(messages, 1, 1)))
+        body = {"model": info.id, "messages": sent, "add_generation_prompt": True}
         try:
             reply = await self._client.post(f"{root}/tokenize", json=body, timeout=INFO_SECONDS)
         except httpx2.HTTPError as error:
@@ -127,9 +152,9 @@ class OpenAICompatibleModel:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         """Run the model. Raises ModelUnavailable, ModelFailed, ModelTimeout, or ContextOverflow."""
         info = await self.info()
-        body = self._body(info, prompt)
+        body, inside = self._body(info, prompt), self._profile.inside and prompt.schema is None
         try:
-            async with aclosing(self._streamed(body)) as events:
+            async with aclosing(self._streamed(body, inside)) as events:
                 async for event in events:
                     yield event
         except _BudgetRefused:
@@ -137,12 +162,12 @@ class OpenAICompatibleModel:
             del body[THINKING_BUDGET]
         else:
             return
-        async with aclosing(self._streamed(body)) as events:
+        async with aclosing(self._streamed(body, inside)) as events:
             async for event in events:
                 yield event
 
-    async def _streamed(self, body: dict[str, Any]) -> AsyncGenerator[ModelEvent, None]:
-        splitter = ThinkingSplitter()
+    async def _streamed(self, body: dict[str, Any], inside: bool) -> AsyncGenerator[ModelEvent, None]:
+        splitter = ThinkingSplitter(inside=inside)
         finish, usage, thoughts = None, Usage(), 0
         try:
             async with self._client.stream("POST", "chat/completions", json=body) as reply:
@@ -173,7 +198,7 @@ class OpenAICompatibleModel:
 
     def _broken(self, error: httpx2.HTTPError) -> ModelTimeout | ModelUnavailable | ModelFailed:
         """Translate a broken connection. What listens there next may be another server: ask it anew."""
-        self._info_until, self._takes_budget, self._counts = 0.0, True, True
+        self._info_until, self._takes_budget, self._counts, self._probed = 0.0, True, True, False
         if isinstance(error, httpx2.TimeoutException):
             return ModelTimeout("The model was silent for too long and was given up.")
         if isinstance(error, httpx2.ConnectError):
@@ -193,48 +218,59 @@ class OpenAICompatibleModel:
             raise ModelUnavailable("The model's server does not list its models as OpenAI's API does.") from error
         return self._chosen(listed)
 
+    async def _told_apart(self, model: str) -> Profile:
+        """Choose the profile; where it takes a look at how the model begins a reply, take one."""
+        name = "deepseek-api" if self._is_deepseek else self._set
+        reply = await self._first_reply(model) if name in {"auto", "r1"} else None
+        profile = told_apart(name, model, reply, think=self._think)
+        log.info("The model %s is talked to as %s%s.", model, profile.name, " without a parser" * profile.inside)
+        return profile
+
+    @property
+    def _is_deepseek(self) -> bool:
+        return self._set == "deepseek-api" or (self._set == "auto" and self._client.base_url.host == DEEPSEEK_HOST)
+
+    @property
+    def _default_context(self) -> int:
+        return (DEEPSEEK_API if self._is_deepseek else R1).context_tokens
+
+    async def _first_reply(self, model: str) -> FirstReply | None:
+        """Ask for a few tokens; None when none came."""
+        asked = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": PROBE_TOKENS}
+        try:
+            reply = await self._client.post("chat/completions", json=asked, timeout=INFO_SECONDS)
+            message = _Probe.model_validate_json(reply.content).choices[0].message
+        except (httpx2.HTTPError, ValidationError, IndexError) as error:
+            log.warning("The model's server did not answer a probe: %s.", type(error).__name__)
+            return None
+        return FirstReply(bool(message.reasoning or message.reasoning_content), message.content or "")
+
     def _chosen(self, listed: list[_Listed]) -> ModelInfo:
         for row in listed:
             if self._name in (None, row.id):
-                return ModelInfo(row.id, row.max_model_len or CONTEXT_TOKENS)
+                return ModelInfo(row.id, row.max_model_len or self._default_context)
         names = ", ".join(row.id for row in listed) or "none"
         raise ModelUnavailable(f"The model's server has no model {self._name!r}; it has: {names}.")
 
     def _body(self, info: ModelInfo, prompt: Prompt) -> dict[str, Any]:
         asked = {name: value for name, value in asdict(prompt.sampling).items() if value is not None}
+        fields = self._profile.fields(prompt)
+        if not self._takes_budget:
+            fields.pop(THINKING_BUDGET, None)
         return {
             "model": info.id,
-            "messages": self._sent(info, prompt.messages),
+            "messages": _written(self._profile.messages(prompt)),
             "max_tokens": prompt.thinking_tokens + prompt.answer_tokens,
-            **({THINKING_BUDGET: prompt.thinking_tokens} if self._takes_budget else {}),
-            **({"response_format": _json_format(prompt.schema)} if prompt.schema is not None else {}),
+            **fields,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **(R1_SAMPLING if self._is_r1(info) else {}),
+            **self._profile.sampling,
             **asked,
         }
 
-    def _sent(self, info: ModelInfo, messages: tuple[Message, ...]) -> list[dict[str, str]]:
-        sent = _without_system(messages) if self._is_r1(info) else messages
-        return [{"role": message.role, "content": message.content} for message in sent]
 
-    def _is_r1(self, info: ModelInfo) -> bool:
-        return self._profile == "r1" or (self._profile == "auto" and R1_NAME.search(info.id) is not None)
-
-
-def _json_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}
-
-
-def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """R1 was trained without system prompts: put the system text at the head of the first user turn."""
-    system = "\n\n".join(message.content for message in messages if message.role == "system")
-    rest = [message for message in messages if message.role != "system"]
-    if not system or not rest:
-        return tuple(rest) or messages
-    first = next((place for place, message in enumerate(rest) if message.role == "user"), 0)
-    rest[first] = Message("user", f"{system}\n\n{rest[first].content}")
-    return tuple(rest)
+def _written(messages: tuple[Message, ...]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 class _BudgetRefused(ModelFailed):
