@@ -101,6 +101,8 @@ class CitationReader:
                 self.unknown += 1
 
     def _cite(self, source: Source) -> None:
+        """Write the mark of a source's page; one page may stand in two sources."""
+        source = next(each for each in self.sources if each.document.url == source.document.url)
         if source.number not in self.order:
             self.order.append(source.number)
         number = self.order.index(source.number) + 1

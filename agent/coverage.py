@@ -18,7 +18,7 @@ def coverage(
         found=len({hit.url for each in found for hit in each.hits}),
         asked=len(outcomes),
         read=sum(len(pages.documents) for pages in read),
-        used=len(context.sources),
+        used=len({source.document.url for source in context.sources}),
         pages=tuple(_record(outcome) for outcome in outcomes),
         engines=found[-1].engines,
         rounds=len(read),

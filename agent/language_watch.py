@@ -24,6 +24,8 @@ OF_LANGUAGE: Final = {
     "ar": "arabic", "he": "hebrew", "hi": "indic", "th": "thai",
 }  # fmt: skip
 FIRST_LETTERS, WINDOW_LETTERS = 60, 200
+# Of a text with few letters, such as figures, no more than this is held back.
+MOST_HELD_CHARS = 120
 # A whole text that is shorter is judged from here on: under it a name alone may be the answer.
 LEAST_LETTERS = 24
 CODE: Final = "```"
@@ -63,7 +65,8 @@ class LanguageWatch:
             return piece
         self._look(piece)
         self._held += piece
-        self._begun = self._begun or len(self._window) >= FIRST_LETTERS or self._in_code
+        enough = len(self._window) >= FIRST_LETTERS or len(self._held) >= MOST_HELD_CHARS
+        self._begun = self._begun or enough or self._in_code
         return self._judged(FIRST_LETTERS) if self._begun else ""
 
     def flush(self) -> str:

@@ -15,6 +15,8 @@ from retrieval.types import Ranked
 CONTROL = re.compile(r"<(?=[|｜/]?\s*(?:think|im_start|im_end|begin|end|User|Assistant|tool|[|｜]))", re.IGNORECASE)
 DELIMITER = re.compile(r"\[(?=\s*(?:webpage\s+\d+\s+(?:begin|end)|citation\s*:))", re.IGNORECASE)
 GAP = "\n[…]\n"
+# What the sources of the turn before may take of the budget.
+EARLIER_SHARE = 0.6
 
 
 def pack(
@@ -22,13 +24,18 @@ def pack(
 ) -> Context:
     """Take passages in rank order while they fit.
 
-    Of the `earlier` sources those that serve again come first, as they stood: a model's server may have read them.
+    The first of the `earlier` sources come first, as they stood, as long as each serves again: a model's server has
+    read them already. What else ranks high on their pages follows as a source of its own.
     """
+    kept = _serving(ranked, budget_chars, earlier) if earlier else ()
+    stands = {(source.document.url, row.passage.text) for source in kept for row in source.passages}
     chosen: dict[str, list[Ranked]] = {}
-    room = budget_chars
+    room = budget_chars - sum(len(rendered(source)) + 1 for source in kept)
     dropped = 0
     for row in ranked:
         url = row.passage.document.url
+        if (url, row.passage.text) in stands:
+            continue
         passages = chosen.get(url, [])
         cost = len(defused(row.passage.text)) + (len(GAP) if passages else _frame(row))
         if cost <= room and len(passages) < max_passages_per_source:
@@ -36,11 +43,24 @@ def pack(
             room -= cost
         else:
             dropped += 1
-    ordered = _as_before(chosen, earlier, room)
-    sources = tuple(
-        Source(number, rows[0].passage.document, tuple(rows)) for number, rows in enumerate(ordered.values(), start=1)
-    )
+    packed = [source.passages for source in kept] + [tuple(rows) for rows in chosen.values()]
+    sources = tuple(Source(number, rows[0].passage.document, rows) for number, rows in enumerate(packed, start=1))
     return Context("\n".join(rendered(source) for source in sources), sources, dropped)
+
+
+def _serving(ranked: Sequence[Ranked], budget_chars: int, earlier: Sequence[Source]) -> tuple[Source, ...]:
+    """Return the first of the earlier sources, as long as each would be packed again, up to a share of the budget."""
+    now = pack(ranked, budget_chars).sources
+    again = {(source.document.url, row.passage.text) for source in now for row in source.passages}
+    kept: list[Source] = []
+    room = int(EARLIER_SHARE * budget_chars)
+    for source in earlier:
+        room -= len(rendered(source)) + 1
+        serves = any((source.document.url, row.passage.text) in again for row in source.passages)
+        if room < 0 or not serves:
+            break
+        kept.append(source)
+    return tuple(kept)
 
 
 def rendered(source: Source) -> str:
@@ -54,19 +74,6 @@ def rendered(source: Source) -> str:
 def defused(text: str) -> str:
     """Make look-alikes of control tokens and delimiters harmless; length and words stay."""
     return DELIMITER.sub("(", CONTROL.sub("‹", text))
-
-
-def _as_before(chosen: dict[str, list[Ranked]], earlier: Sequence[Source], room: int) -> dict[str, Sequence[Ranked]]:
-    """Put sources that bring nothing new first, with all that they held before, as far as there is room."""
-    kept: dict[str, Sequence[Ranked]] = {}
-    for source in earlier:
-        now = {row.passage.text for row in chosen.get(source.document.url, ())}
-        before = {row.passage.text: len(defused(row.passage.text)) + len(GAP) for row in source.passages}
-        more = sum(cost for text, cost in before.items() if text not in now)
-        if now and now <= before.keys() and more <= room:
-            kept[source.document.url] = source.passages
-            room -= more
-    return kept | {url: rows for url, rows in chosen.items() if url not in kept}
 
 
 def _body(passages: Sequence[Ranked]) -> str:

@@ -86,8 +86,10 @@ def nothing_read(reading: Reading) -> str:
     return _line(
         language,
         f"I could not read a single page for this question, so I cannot answer it from sources. "
+        f"Searched for: {_sought(reading.plan)}. "
         f"Found: {coverage.found}, asked for: {coverage.asked}, not read: {skipped}.",
         f"Для этого вопроса не удалось прочитать ни одной страницы, поэтому ответить по источникам я не могу. "
+        f"Искал: {_sought(reading.plan)}. "
         f"Найдено: {coverage.found}, запрошено: {coverage.asked}, не прочитаны: {skipped}.",
     ).strip()
 
@@ -98,9 +100,9 @@ def unrelated(reading: Reading) -> str:
     return _line(
         reading.plan.language,
         f"None of the {read} pages that were read has to do with this question, so I cannot answer it from them. "
-        f"The nearest was “{nearest.title}” ({nearest.site}).",
+        f"Searched for: {_sought(reading.plan)}. The nearest was “{nearest.title}” ({nearest.site}).",
         f"Ни одна из прочитанных страниц ({read}) не относится к этому вопросу, поэтому ответить по ним я не могу. "
-        f"Ближе всего оказалась «{nearest.title}» ({nearest.site}).",
+        f"Искал: {_sought(reading.plan)}. Ближе всего оказалась «{nearest.title}» ({nearest.site}).",
     ).strip()
 
 
@@ -136,6 +138,12 @@ def anew(language: str) -> str:
         )
         + "\n"
     )
+
+
+def _sought(plan: Plan) -> str:
+    """List what was searched, but for names before the whole question."""
+    queries = (query.text for query in (*plan.queries, *plan.further) if not query.text.endswith(plan.question))
+    return "; ".join(f"“{text.rstrip('.')}”" for text in dict.fromkeys([plan.question, *queries, *plan.addresses]))
 
 
 def _skipped(language: str, coverage: Coverage) -> str:

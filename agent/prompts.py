@@ -34,8 +34,8 @@ def answer(
 
 Today is {today}. Answer the question from these webpages.
 - After each sentence name the webpages that say so, as [1] or [2][3]. Use only the numbers above.
-- Some webpages may have nothing to do with the question: leave them out. Where webpages disagree, say so.
-- If the webpages do not hold the answer, say plainly that they do not, and what they do tell.
+- Some webpages may have nothing to do with the question: leave them out. Where webpages disagree, say so, and what each of them says.
+- If the webpages do not hold the answer, do not guess: say what was looked for, what is missing, and what they do tell.
 - Think and write in {LANGUAGES.get(language, "the language of the question")}. Do not list the sources at the end.
 
 {_conversation(history)}Question: {question}"""

