@@ -121,48 +121,80 @@ async def reason(
     `until`: the time of anyio's clock at which thinking is ended; an answer that has begun is written to its end.
     `language`: a two-letter code; what is not in its script ends the run. None: any will do.
     """
-    stop, thoughts, begun = StopReader(stops), list[str](), False
-    watches = LanguageWatch(language), LanguageWatch(language)
-    of_thoughts, of_answer = watches
+    run = _Run(marks, StopReader(stops), LanguageWatch(language), LanguageWatch(language), emit)
     usage, ended, pieces = Usage(), "stop", 0
     with anyio.CancelScope(deadline=until) as thinking:
         async with aclosing(model.stream(prompt)) as events:
             async for event in events:
-                pieces += 1
                 match event:
                     case Thinking(text):
-                        await _think(of_thoughts.feed(text), thoughts, emit)
+                        await run.think(text)
                     case Text() if thinking.cancel_called:
                         break  # too late by a moment: the next wait would end it in mid-sentence
                     case Text(text):
-                        await _think(of_thoughts.flush(), thoughts, emit)
-                        if of_thoughts.drifted:
-                            break
-                        # Models put blank lines between their thoughts and their answer.
-                        visible = text if begun else text.lstrip()
-                        begun = begun or bool(visible)
-                        thinking.deadline = math.inf if begun else until
-                        await _say(marks.feed(stop.feed(of_answer.feed(visible))), emit)
+                        await run.say(text)
+                        thinking.deadline = math.inf if run.begun else until
                     case Finished():
                         usage, ended = event.usage, event.reason
-                if stop.stopped or any(watch.drifted for watch in watches):
+                pieces += not isinstance(event, Finished)
+                if run.over:
                     break
-    await _think(of_thoughts.flush(), thoughts, emit)
-    await _say(marks.feed(stop.feed(of_answer.flush()) + stop.flush()) + marks.flush(), emit)
-    drifted = any(watch.drifted for watch in watches)
-    if thinking.cancel_called or (drifted and usage == Usage()):
+    await run.end()
+    if thinking.cancel_called or (run.drifted and usage == Usage()):
         # The model counts at its end only: a piece is about a token.
-        usage = Usage(completion=pieces, reasoning=0 if begun else pieces)
-    finish: FinishReason = "stop" if stop.stopped or ended == "stop" else "length"
-    return Reasoned("".join(thoughts), usage, finish, thinking.cancel_called, not begun, drifted, int(drifted))
+        usage = Usage(completion=pieces, reasoning=0 if run.begun else pieces)
+    finish: FinishReason = "stop" if run.stop.stopped or ended == "stop" else "length"
+    unfinished, out_of_time = not run.begun, thinking.cancel_called
+    return Reasoned("".join(run.thoughts), usage, finish, out_of_time, unfinished, run.drifted, int(run.drifted))
 
 
-async def _think(text: str, thoughts: list[str], emit: Emit) -> None:
-    if text:
-        thoughts.append(text)
-        await emit(Thinking(text))
+@dataclass(slots=True)
+class _Run:
+    """What a run has said so far: thoughts and text go through their watches, the text through `stop` and `marks` too.
 
+    `begun`: some of the answer has come.
+    """
 
-async def _say(text: str, emit: Emit) -> None:
-    if text:
-        await emit(Text(text))
+    marks: CitationReader
+    stop: StopReader
+    of_thoughts: LanguageWatch
+    of_answer: LanguageWatch
+    emit: Emit
+    thoughts: list[str] = field(default_factory=list)
+    begun: bool = False
+
+    @property
+    def drifted(self) -> bool:
+        return self.of_thoughts.drifted or self.of_answer.drifted
+
+    @property
+    def over(self) -> bool:
+        return self.stop.stopped or self.drifted
+
+    async def think(self, text: str) -> None:
+        await self._show_thought(self.of_thoughts.feed(text))
+
+    async def say(self, text: str) -> None:
+        await self._show_thought(self.of_thoughts.flush())
+        if self.of_thoughts.drifted:
+            return
+        # Models put blank lines between their thoughts and their answer.
+        visible = text if self.begun else text.lstrip()
+        self.begun = self.begun or bool(visible)
+        await self._show(self.marks.feed(self.stop.feed(self.of_answer.feed(visible))))
+
+    async def end(self) -> None:
+        """Show what was held back."""
+        await self._show_thought(self.of_thoughts.flush())
+        await self._show(
+            self.marks.feed(self.stop.feed(self.of_answer.flush()) + self.stop.flush()) + self.marks.flush()
+        )
+
+    async def _show_thought(self, text: str) -> None:
+        if text:
+            self.thoughts.append(text)
+            await self.emit(Thinking(text))
+
+    async def _show(self, text: str) -> None:
+        if text:
+            await self.emit(Text(text))

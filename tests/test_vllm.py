@@ -38,6 +38,7 @@ START_SECONDS = 300
 # Some second of reading: a request that was given up leaves after the step it is in.
 STEPS = ["--step-tokens", "256"]
 ASKED = "How do I turn a JSON string into Python objects?"
+STORY = "Write a long story about a pier and the people who built it."
 RUNNING = re.compile(r"^vllm:num_requests_running\{[^}]*\} ([\d.]+)", re.MULTILINE)
 
 
@@ -263,7 +264,7 @@ async def test_a_client_that_leaves_frees_the_engine(engine, after):
     )
     async with asking(engine) as client:
         stream = await client.chat.completions.create(
-            model="wellread-chat", messages=[{"role": "user", "content": "Count to a thousand."}], stream=True, **limits
+            model="wellread-chat", messages=[{"role": "user", "content": STORY}], stream=True, seed=1, **limits
         )
         async for chunk in stream:
             delta = chunk.choices[0].delta
