@@ -204,6 +204,7 @@ async def test_when_no_page_can_be_read_the_answer_says_so_without_a_model(web, 
         events = await run(tools, asked)
     done = events[-1]
     assert plain in done.text
+    assert f"“{asked}”" in done.text
     assert said(events) == done.text
     assert (done.cited, done.annotations, done.reasoning) == ((), (), "")
     assert (done.coverage.asked, done.coverage.read) == (2, 0)
@@ -500,6 +501,7 @@ async def test_a_small_model_is_not_asked_about_pages_beside_the_question(web, e
     assert bool(done.cited) == native
     if not native:
         assert done.text.startswith("None of the 4 pages that were read")
+        assert f"Searched for: “{ASKED}”" in done.text
 
 
 IN_RUSSIAN = "Длина старого пирса в Брайтоне пятьсот двадцать пять метров, он сделан из железа [1]. "

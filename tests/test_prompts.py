@@ -29,6 +29,18 @@ def test_the_language_of_the_answer_is_named():
     assert "in German" in prompts.small(CONTEXT, "Wie lang?", "de")[0].content
 
 
+def test_what_is_missing_and_what_is_disputed_is_to_be_said():
+    (message,) = asked([])
+    assert "do not guess: say what was looked for, what is missing" in message.content
+    assert "Where webpages disagree, say so, and what each of them says." in message.content
+
+
+def test_a_reminder_of_the_language_stands_last():
+    *_, last = prompts.reminded([SYSTEM, Message("user", "Какой длины?")], "ru")
+    assert last == Message("user", "Какой длины?\n\nДумай и отвечай только на русском языке.")
+    assert prompts.reminded([Message("user", "Wie lang?")], "de")[0].content.endswith("answer in German only.")
+
+
 def test_the_clients_instructions_stay_whole_however_long_the_conversation():
     messages = asked([SYSTEM, *turns(20)])
     assert messages[0] == SYSTEM
