@@ -1,9 +1,10 @@
 """What people read while pages are read, in the language of the question: Russian for Russian, else English."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agent.types import Coverage, Plan, Reading
 
+QUERY_CHARS = 80
 REASONS = {
     "timeout": ("no answer in time", "нет ответа вовремя"),
     "blocked_address": ("address not allowed", "адрес не разрешён"),
@@ -25,20 +26,21 @@ REASONS = {
 
 def searching(plan: Plan) -> str:
     """Say what is searched."""
-    queries = " · ".join(query.text for query in plan.queries)
+    queries = _listed(query.text for query in plan.queries)
     return _line(plan.language, f"Searching the web: {queries}", f"Ищу в сети: {queries}")
 
 
 def searching_further(plan: Plan) -> str:
-    """Say what the first results made worth searching too."""
-    names = " · ".join(query.text.removesuffix(plan.queries[0].text).strip() for query in plan.further)
+    """Say what else is searched: what was planned, and what the first results made worth it."""
+    asked = plan.queries[0].text if plan.queries else ""
+    names = _listed(query.text.removesuffix(asked).strip() or query.text for query in plan.further)
     return _line(plan.language, f"Searching further: {names}", f"Ищу дальше: {names}")
 
 
 def another_round(language: str, missing: str, queries: Sequence[str]) -> str:
     """Say what is missing after a round, and what is searched for it."""
     why = f" ({missing})" if missing else ""
-    listed = " · ".join(queries)
+    listed = _listed(queries)
     return _line(language, f"Still missing{why}; searching: {listed}", f"Ещё не найдено{why}; ищу: {listed}")
 
 
@@ -138,6 +140,11 @@ def anew(language: str) -> str:
         )
         + "\n"
     )
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """List queries, each cut to a length that can be read in passing."""
+    return " · ".join(text if len(text) <= QUERY_CHARS else f"{text[:QUERY_CHARS].rstrip()}…" for text in texts)
 
 
 def _sought(plan: Plan) -> str:

@@ -25,20 +25,22 @@ def further_queries(query: Query, hits: Sequence[Hit], limits: SearchLimits, lan
 
 
 async def search_further(
-    found: Found, queries: Sequence[Query], engines: Sequence[SearchEngine], limits: SearchLimits
+    first: Found, queries: Sequence[Query], engines: Sequence[SearchEngine], limits: SearchLimits
 ) -> Found:
-    """Ask further queries, a few results each, and fuse them with what was found; each counts as much as all of that.
+    """Ask further queries, a few results each, and fuse them with the first; each counts as much as all of that.
 
     Only the first engine that answered is asked, to spare the others, and its failure is noted in its report.
     """
-    answered = {report.name for report in found.engines if report.status == "ok"}
+    answered = {report.name for report in first.engines if report.status == "ok"}
     able = [engine for engine in engines if engine.name in answered][:1]
-    few = replace(limits, wanted=limits.further_wanted)
+    # One result page after another: of a batch of them most would be more than wanted.
+    few = replace(limits, wanted=limits.further_wanted, result_pages_at_once=1)
     more: dict[int, Found] = {}
 
     async def ask(number: int) -> None:
         try:
-            more[number] = await search([queries[number]], able, few)
+            found = await search([queries[number]], able, few)
+            more[number] = replace(found, hits=found.hits[: few.wanted])
         except SearchFailed as error:
             reports = tuple(EngineReport(name, "failed", 0, 0, why) for name, why in error.engines.items())
             more[number] = Found((), reports)
@@ -46,7 +48,7 @@ async def search_further(
     async with anyio.create_task_group() as tasks:
         for number in range(len(queries) if able else 0):
             tasks.start_soon(ask, number)
-    rounds = [found, *(more[number] for number in sorted(more))]
+    rounds = [first, *(more[number] for number in sorted(more))]
     hits = fuse([each.hits for each in rounds], [SearchFilters()] * len(rounds))
     asked_for = [domain for query in queries for domain in query.filters.domains]
     return Found(spread(hits, limits.pages_a_site, asked_for), _added(rounds))

@@ -166,3 +166,13 @@ def test_a_word_that_is_written_small_elsewhere_is_no_name():
     names = bridges(ASKED, hits, 20, "en")
     assert "Overdrive" in names
     assert "Using" not in names
+
+
+@pytest.mark.anyio
+async def test_of_a_further_query_no_more_is_taken_than_is_wanted():
+    """More would drown what the first query found."""
+    engine = Library({"one": 30, "two": 90})
+    found = await search([Query("one")], [engine], LIMITS)
+    more = await search_further(found, [Query("two")], [engine], replace(LIMITS, further_wanted=15))
+    assert len(more.hits) == len(found.hits) + 15
+    assert engine.asked.count("two") == 2
