@@ -40,9 +40,13 @@ async def check(question: Question, tools: Tools) -> None:
 async def answer(question: Question, tools: Tools, emit: Emit) -> None:
     """Answer a question; the last event is an Answer. Raises AgentError."""
     start = anyio.current_time()
-    plan = await planning.plan(question, tools.model) if question.search else None
-    if plan is None or not plan.search:
+    if not question.search:
         await emit(await answering.talk(question, tools, emit, start))
+        return
+    plan = await planning.plan(question, tools.model)
+    if not plan.search:
+        made = await answering.talk(question, tools, emit, start)
+        await emit(replace(made, usage=plan.usage + made.usage))
         return
     reading = await read(question, plan, tools, emit)
     tools.earlier.keep(question, reading.context)

@@ -62,7 +62,7 @@ async def plan(question: Question, model: Model) -> Plan:
     """Make the plan of one question. Raises ModelUnavailable."""
     # In a thread: the first text that needs statistics loads a model, which takes a second.
     made = await anyio.to_thread.run_sync(unaided, question)
-    if SMALL_TALK.fullmatch(made.question):
+    if SMALL_TALK.fullmatch(made.question) and not question.must_search:
         return replace(made, search=False)
     info = await model.info()
     most = _most_queries(question, info)
@@ -123,7 +123,8 @@ def _most_queries(question: Question, info: ModelInfo) -> int:
 
 def _aided(made: Plan, reply: _Reply, question: Question, most: int, info: ModelInfo) -> Plan:
     """Put what the model planned into a plan. Small models are not believed that nothing need be searched."""
-    if not reply.search and info.patience is None and not made.addresses:
+    wanted = made.addresses or question.must_search or info.patience is not None
+    if not reply.search and not wanted:
         return replace(made, search=False)
     follow_up = _is_follow_up(question.messages)
     alone = query_text(reply.question) if follow_up else ""

@@ -40,7 +40,8 @@ class Sampling:
 class Question:
     """One request for an answer. The last message is what is asked; `search` False answers from the model alone.
 
-    `exact`: nothing is searched but the queries that come with the question.
+    `must_search`: the client asked for a search by name, so it is not left out. `exact`: nothing is searched but the
+    queries that come with the question.
     `brief`: a side request of a front end, such as for a title, answered with next to no thought.
     `max_answer_tokens` limits the visible answer, `max_total_tokens` reasoning and answer together.
     `max_seconds` is the time for all of it, at whose approach the answer is written without more thought.
@@ -50,6 +51,7 @@ class Question:
     messages: tuple[Message, ...]
     effort: Effort = "medium"
     search: bool = True
+    must_search: bool = False
     brief: bool = False
     exact: bool = False
     filters: SearchFilters = field(default_factory=SearchFilters)

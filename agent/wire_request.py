@@ -22,6 +22,8 @@ MAX_QUERY_CHARS = 2_000
 MAX_MESSAGES = 1_000
 MAX_DOMAINS = 20
 MAX_STOPS = 4
+# Tools by which a client asks for a search.
+SEARCH_TOOLS = frozenset({"web_search", "web_search_preview", "deepseek_web_search"})
 MAX_QUERIES = 10
 MAX_CONTEXT_CHARS = 200_000
 DEFAULT_CONTEXT_CHARS = 12_000
@@ -229,6 +231,7 @@ def chat_question(request: ChatRequest, defaults: Defaults, hints: Hints = Hints
         messages=messages,
         effort=_effort(offer, request, defaults.effort),
         search=wanted and request.messages[-1].role == "user",
+        must_search=any(tool.type in SEARCH_TOOLS for tool in request.tools),
         brief=brief,
         filters=filters,
         sampling=_sampling(request),

@@ -165,6 +165,11 @@ async def test_a_named_page_is_read_whatever_the_model_says():
     assert texts(made.queries) == ["Sum up please."]
 
 
+@pytest.mark.parametrize("text", ["Hello!", "Write a poem about the sea"])
+async def test_a_client_that_asks_for_a_search_gets_one(text):
+    assert (await plan(first(text, must_search=True), Scripted(reply(search=False)))).search
+
+
 @pytest.mark.parametrize("text", ["Hello!", "hi there", "Привет!", "Спасибо большое 😊", "Thanks, bye"])
 async def test_small_talk_is_never_searched(text):
     model = Scripted(patience=SLOW)

@@ -84,6 +84,25 @@ async def test_a_second_round_finds_what_the_first_one_named(web, equipped):
     assert done.usage.prompt > 20
 
 
+async def test_where_the_plan_searches_nothing_the_model_answers_alone(web, equipped):
+    class Content(EchoModel):
+        async def stream(self, prompt):
+            if prompt.schema:
+                yield Text(json.dumps({"search": False, "question": "", "recency": "any", "queries": []}))
+                yield Finished(Usage(10, 5), "stop")
+                return
+            async for event in super().stream(prompt):
+                yield event
+
+    engine = Library(web)
+    async with equipped(engine, model=Content()) as tools:
+        events = await run(tools, "Write a poem about the sea")
+    done = events[-1]
+    assert (engine.asked, lines(events), done.coverage) == ([], [], None)
+    assert done.text
+    assert done.usage.prompt > 10
+
+
 async def test_rounds_end_when_nothing_is_missing(web, equipped):
     model = Asking(ENOUGH)
     async with equipped(Library(web), model=model) as tools:

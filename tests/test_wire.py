@@ -199,6 +199,8 @@ def test_effort_of_the_request(asked, effort):
 
 def test_search_context_size_moves_the_dial_unless_effort_does():
     assert question(web_search_options={"search_context_size": "low"}).effort == "low"
+    assert question(tools=[{"type": "web_search"}]).must_search
+    assert not question(tools=[{"type": "function"}]).must_search
     assert question(web_search_options={"search_context_size": "low"}, reasoning_effort="high").effort == "high"
     assert question(web_search_options={"search_context_size": None}).effort == "medium"
 
@@ -270,7 +272,6 @@ def test_what_is_passed_on():
         {"tools": []},
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"},
-        {"tools": [{"type": "web_search"}], "tool_choice": "required"},
         {"tool_choice": "required"},
         {"web_search_options": {}},
         {"response_format": {"type": "text"}},
