@@ -160,5 +160,5 @@ def _with_earlier(messages: Sequence[Message]) -> list[str]:
     Of such combinations these found most of what 195 conversations need (2026-11-24).
     """
     asked = _asked(messages)
-    answers = [message.content[:TURN_CHARS] for message in messages if message.role == "assistant"]
-    return [f"{asked[-1]} {answers[-1]}", f"{asked[0]} {asked[-1]}", asked[-1]]
+    answers = [prompts.unmarked(message.content) for message in messages if message.role == "assistant"]
+    return [f"{asked[-1]} {answers[-1][:TURN_CHARS]}", f"{asked[0]} {asked[-1]}", asked[-1]]

@@ -119,6 +119,11 @@ def gaps(
     return (Message("user", f"{GAPS}\nAt most 4 queries.{languages}\n\n{asked}"),)
 
 
+def unmarked(answer: str) -> str:
+    """Return an earlier answer without its citation marks."""
+    return MARKS.sub("", answer)
+
+
 def _conversation(history: Sequence[Message]) -> str:
     turns = _turns(history)
     return f"What was said before:\n{turns}\n" if turns else ""
@@ -128,8 +133,8 @@ def _turns(history: Sequence[Message]) -> str:
     """Write the last turns, cut, from a user's turn on. Marks in answers are left out: they name pages of that time."""
     turns = [turn for turn in history if turn.role != "system"][-HISTORY_TURNS:]
     first = next((place for place, turn in enumerate(turns) if turn.role == "user"), len(turns))
-    return "".join(f"{turn.role}: {_unmarked(turn)[:HISTORY_CHARS]}\n" for turn in turns[first:])
+    return "".join(f"{turn.role}: {_said(turn)[:HISTORY_CHARS]}\n" for turn in turns[first:])
 
 
-def _unmarked(turn: Message) -> str:
-    return MARKS.sub("", turn.content) if turn.role == "assistant" else turn.content
+def _said(turn: Message) -> str:
+    return unmarked(turn.content) if turn.role == "assistant" else turn.content

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from agent import progress
 from agent.errors import SearchUnavailable
+from agent.named import named_first
 from agent.reason import Emit
 from agent.settings import EFFORTS
 from agent.tools import Tools
@@ -61,7 +62,6 @@ class Rounds:
     async def find(self) -> Found:
         """Search what was planned, and further for what its results made worth it. Raises SearchUnavailable."""
         begun = time.monotonic()
-        await self.emit(Progress(progress.searching(self.plan)))
         found = await self._search()
         if not self.question.exact and EFFORTS[self.question.effort].queries and self.plan.queries:
             names = further_queries(self.plan.queries[0], found.hits, self._search_limits, self.plan.language)
@@ -69,9 +69,8 @@ class Rounds:
         if self.plan.further:
             await self.emit(Progress(progress.searching_further(self.plan)))
             found = await search_further(found, self.plan.further, self.tools.engines, self._search_limits)
-        named = [Hit(url, url) for address in self.plan.addresses if (url := urls.canonical(address))]
         self.search_seconds += time.monotonic() - begun
-        return replace(found, hits=_distinct(named, found.hits))
+        return replace(found, hits=_distinct(self._named, found.hits))
 
     async def another(self, queries: Sequence[Query], missing: str) -> None:
         """Search what the rounds before lacked, and read pages that were not asked for before."""
@@ -95,6 +94,11 @@ class Rounds:
         return now + [document for document in self.earlier if document.url not in addresses]
 
     @property
+    def _named(self) -> list[Hit]:
+        """The pages that the user named; the first to be read in the first round."""
+        return [Hit(url, url) for address in self.plan.addresses if (url := urls.canonical(address))]
+
+    @property
     def _search_limits(self) -> SearchLimits:
         limits = self.tools.search_limits
         return replace(limits, wanted=round(limits.wanted_a_page * self.limits.wanted))
@@ -102,6 +106,7 @@ class Rounds:
     async def _search(self) -> Found:
         if not self.plan.queries:
             return Found((), ())
+        await self.emit(Progress(progress.searching(self.plan)))
         try:
             return await search(self.plan.queries, self.tools.engines, self._search_limits)
         except SearchFailed as error:
@@ -166,6 +171,9 @@ class Rounds:
         if tools.reranker is not None:
             again = partial(reranked, ahead.queries[0], self.ranking, tools.reranker, tools.rank_limits)
             self.ranking = await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)
+        first = self.read[0].outcomes[: len(_distinct(self._named, ()))]
+        named = [outcome for outcome in first if isinstance(outcome, Document)]
+        self.ranking = named_first(self.ranking, named, tools.chunk_limits)
 
 
 def _distinct(first: Sequence[Hit], then: Sequence[Hit]) -> tuple[Hit, ...]:

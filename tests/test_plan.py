@@ -108,7 +108,7 @@ async def test_a_follow_up_is_searched_as_the_model_wrote_it_out():
     made = await plan(question("And its weight?", effort="low"), model)
     assert made.question == "How much does the Eiffel tower weigh?"
     assert made.queries[0] == Query(made.question, None, FILTERS)
-    assert "And its weight? It is 330 m tall [1]." in texts(made.queries)
+    assert "And its weight? It is 330 m tall." in texts(made.queries)
     (prompt,) = model.prompts
     assert prompt.messages[0].content.endswith(
         "user: How tall is the Eiffel tower?\nassistant: It is 330 m tall.\nQuestion: And its weight?"
@@ -130,7 +130,7 @@ async def test_without_a_plan_a_follow_up_is_searched_with_what_was_said_before(
     made = await plan(question("And its weight?"), model)
     assert made.question == "How tall is the Eiffel tower? And its weight?"
     assert texts(made.queries) == [
-        "And its weight? It is 330 m tall [1].",
+        "And its weight? It is 330 m tall.",
         "How tall is the Eiffel tower? And its weight?",
         "And its weight?",
     ]

@@ -11,7 +11,7 @@ from agent.types import Message, Question, Text, Usage
 from retrieval.errors import EngineError
 from retrieval.types import Hit
 from tests import web as local
-from tests.test_pipeline import Engine, lines, run
+from tests.test_pipeline import Engine, lines, piers, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_settings")]
 ASKED = "Where was the author of The Blue Lighthouse born?"
@@ -156,6 +156,14 @@ async def test_a_named_page_is_read_first_and_without_any_search(web, equipped):
         done = (await run(tools, engine.author.url))[-1]
     assert engine.asked == []
     assert [cited.title for cited in done.cited] == ["Irena Vold"]
+
+
+async def test_a_named_page_comes_first_though_it_shares_no_word_with_the_question(web, equipped):
+    engine = Engine(piers(web, 9))
+    async with equipped(engine, model=Asking()) as tools:
+        events = await run(tools, f"How long is the pier? Sum up {Library(web).author.url}")
+    assert events[-1].cited[0].title == "Irena Vold"
+    assert lines(events)[0] == "Searching the web: How long is the pier? Sum up\n"
 
 
 async def test_a_named_page_is_read_though_every_engine_is_down(web, equipped):
