@@ -16,7 +16,7 @@ from agent.reason import Model
 from agent.structured import structured
 from agent.types import Plan, Usage
 from retrieval.bridge import bridges
-from retrieval.language import detect
+from retrieval.language import to_search
 from retrieval.types import Hit, Query, Ranked
 
 SECONDS: Final = 30.0
@@ -88,8 +88,4 @@ def _new(plan: Plan, texts: Sequence[str]) -> tuple[Query, ...]:
     """Return queries for the texts that have not been searched."""
     searched = {query.text.lower() for query in (*plan.queries, *plan.further)}
     filters = plan.queries[0].filters if plan.queries else Query("").filters
-    return tuple(
-        Query(text, None if (language := detect(text)) == "en" else language, filters)
-        for text in texts
-        if text.lower() not in searched
-    )
+    return tuple(Query(text, to_search(text, plan.language), filters) for text in texts if text.lower() not in searched)

@@ -21,14 +21,14 @@ from agent.settings import EFFORTS
 from agent.side_requests import asked as asked_of
 from agent.structured import structured
 from agent.types import Message, Plan, Question
-from retrieval.language import detect
+from retrieval.language import detect, to_search
 from retrieval.types import Query, Recency, SearchFilters
 
 QUERY_CHARS: Final = 400
 SECONDS: Final = 30.0
 TOKENS: Final = 300
 # Of an earlier turn, what is searched along with a follow-up.
-TURN_CHARS: Final = 300
+TURN_CHARS: Final = 150
 UNPLANNED: Final = "the model planned no queries"
 # All of a message, so that a question that begins with a greeting is still a question.
 SMALL_TALK: Final = re.compile(
@@ -122,20 +122,29 @@ def _most_queries(question: Question, info: ModelInfo) -> int:
 
 
 def _aided(made: Plan, reply: _Reply, question: Question, most: int, info: ModelInfo) -> Plan:
-    """Put what the model planned into a plan. Small models are not believed that nothing need be searched."""
+    """Put what the model planned into a plan. Slow models are not believed that nothing, or only news, is needed."""
     wanted = made.addresses or question.must_search or info.patience is not None
     if not reply.search and not wanted:
         return replace(made, search=False)
-    follow_up = _is_follow_up(question.messages)
-    alone = query_text(reply.question) if follow_up else ""
-    filters = _recent(question.filters, reply.recency)
+    made = _standing_alone(made, reply.question, question)
+    filters = _recent(question.filters, reply.recency) if info.patience is None else question.filters
     texts = dict.fromkeys(query_text(text) for text in reply.queries)
-    known = {query.text.lower() for query in made.queries} | {alone.lower(), ""}
-    more = tuple(Query(text, _searched(detect(text)), filters) for text in texts if text.lower() not in known)[:most]
-    if alone:
-        first = Query(alone, _searched(made.language), question.filters)
-        made = replace(made, question=alone, queries=(first, *made.queries[:2]))
+    known = {"", *(query.text.lower() for query in made.queries)}
+    new = [text for text in texts if text.lower() not in known][:most]
+    more = tuple(Query(text, to_search(text, made.language), filters) for text in new)
     return replace(made, further=(*made.further, *more))
+
+
+def _standing_alone(made: Plan, alone: str, question: Question) -> Plan:
+    """Put the question of a follow-up as the model wrote it out first, unless it only repeats the last turn."""
+    if not _is_follow_up(question.messages) or _words(alone) <= _words(_asked(question.messages)[-1]):
+        return made
+    first = Query(query_text(alone), _searched(made.language), question.filters)
+    return replace(made, question=first.text, queries=(first, *made.queries))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 def _recent(filters: SearchFilters, recency: str) -> SearchFilters:
@@ -155,10 +164,10 @@ def _asked(messages: Sequence[Message]) -> list[str]:
 
 
 def _with_earlier(messages: Sequence[Message]) -> list[str]:
-    """Return the queries of a follow-up: with the last answer, with the first question, and alone.
+    """Return the queries of a follow-up: with the last answer, and with the first question.
 
-    Of such combinations these found most of what 195 conversations need (2026-11-24).
+    Of such combinations these found most of what 195 conversations need (2026-11-24); its words alone mislead.
     """
     asked = _asked(messages)
     answers = [prompts.unmarked(message.content) for message in messages if message.role == "assistant"]
-    return [f"{asked[-1]} {answers[-1][:TURN_CHARS]}", f"{asked[0]} {asked[-1]}", asked[-1]]
+    return [f"{asked[-1]} {answers[-1][:TURN_CHARS]}", f"{asked[0]} {asked[-1]}"]

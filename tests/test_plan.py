@@ -115,6 +115,14 @@ async def test_a_follow_up_is_searched_as_the_model_wrote_it_out():
     )
 
 
+async def test_a_follow_up_that_is_only_repeated_is_searched_with_what_was_said_before():
+    model = Scripted(reply("and its weight.", ["Eiffel tower weight"]))
+    made = await plan(question("And its weight?"), model)
+    assert made.question == "How tall is the Eiffel tower? And its weight?"
+    assert made.queries == unaided(question("And its weight?")).queries
+    assert texts(made.further) == ["Eiffel tower weight"]
+
+
 @pytest.mark.parametrize(
     ("model", "why"),
     [
@@ -132,7 +140,6 @@ async def test_without_a_plan_a_follow_up_is_searched_with_what_was_said_before(
     assert texts(made.queries) == [
         "And its weight? It is 330 m tall.",
         "How tall is the Eiffel tower? And its weight?",
-        "And its weight?",
     ]
     assert made.note == f"the model planned no queries: {why}"
 
@@ -198,6 +205,26 @@ async def test_recency_is_for_what_was_planned_and_the_clients_own_comes_first(g
     made = await plan(question("How tall?", earlier=(), filters=given), Scripted(reply("", ["tall"], recency)))
     assert [query.filters for query in made.further] == [filters]
     assert made.queries[0].filters == given
+
+
+async def test_a_slow_model_is_not_believed_that_only_news_is_wanted():
+    asked = first("How tall is the tower?", effort="high")
+    made = await plan(asked, Scripted(reply("", ["tower height"], "day"), patience=SLOW))
+    assert [query.filters.recency for query in made.further] == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "searched"),
+    [
+        # Names that statistics take for another language.
+        ("Who overthrew Gruffydd and Bleddyn?", "Gruffydd Bleddyn king Wales", None),
+        ("Wer hat den Roman Strandloper geschrieben?", "Strandloper Roman wer geschrieben hat", "de"),
+        ("Wer hat den Roman Strandloper geschrieben?", "роман Strandloper автор", "ru"),
+    ],
+)
+async def test_of_other_latin_languages_only_that_of_the_question_is_believed(text, query, searched):
+    made = await plan(first(text), Scripted(reply(queries=[query])))
+    assert [each.language for each in made.further] == [searched]
 
 
 @pytest.mark.parametrize(
