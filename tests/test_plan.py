@@ -87,10 +87,12 @@ async def test_the_effort_says_how_many_queries_are_planned(effort, most):
 
 @pytest.mark.parametrize(("effort", "asked"), [("low", 0), ("medium", 0), ("high", 1)])
 async def test_a_slow_model_plans_only_where_people_have_time(effort, asked):
-    model = Scripted(reply(queries=["x"]), patience=SLOW)
-    await plan(first("How tall is the tower?", effort=effort), model)
+    model = Scripted(reply(queries=[f"tower {number}" for number in range(9)]), patience=SLOW)
+    made = await plan(first("How tall is the tower?", effort=effort), model)
     await plan(question("And its weight?", effort=effort), model)
     assert len(model.prompts) == 2 * asked
+    assert len(made.further) == planning.SLOW_QUERIES * asked
+    assert all(prompt.schema["properties"]["queries"]["maxItems"] == planning.SLOW_QUERIES for prompt in model.prompts)
 
 
 @pytest.mark.parametrize(
