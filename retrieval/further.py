@@ -13,6 +13,11 @@ from retrieval.search import Found, SearchEngine, fuse, search, spread
 from retrieval.types import EngineReport, Hit, Query, SearchFilters
 
 
+# Lists on different things share few pages, so their first places count: found .729 of 343 questions' evidence, where
+# the constant of lists on one thing (60) found .717 (2026-11-24).
+RRF_CONSTANT = 5
+
+
 def further_queries(query: Query, hits: Sequence[Hit], limits: SearchLimits, language: str) -> tuple[Query, ...]:
     """Return the queries that should follow a first one, given its hits. Pure.
 
@@ -49,7 +54,7 @@ async def search_further(
         for number in range(len(queries) if able else 0):
             tasks.start_soon(ask, number)
     rounds = [first, *(more[number] for number in sorted(more))]
-    hits = fuse([each.hits for each in rounds], [SearchFilters()] * len(rounds))
+    hits = fuse([each.hits for each in rounds], [SearchFilters()] * len(rounds), RRF_CONSTANT)
     asked_for = [domain for query in queries for domain in query.filters.domains]
     return Found(spread(hits, limits.pages_a_site, asked_for), _added(rounds))
 

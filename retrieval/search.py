@@ -189,15 +189,20 @@ def _filters(query: Query) -> SearchFilters:
     return replace(query.filters, after=query.filters.first_day(today))
 
 
-def fuse(listings: Sequence[Sequence[Hit]], filters: Sequence[SearchFilters]) -> tuple[Hit, ...]:
-    """Merge result lists by reciprocal rank; one entry per page, the first seen; filtered after the engines did."""
+def fuse(
+    listings: Sequence[Sequence[Hit]], filters: Sequence[SearchFilters], constant: int = RRF_CONSTANT
+) -> tuple[Hit, ...]:
+    """Merge result lists by reciprocal rank; one entry per page, the first seen; filtered after the engines did.
+
+    The smaller the `constant`, the more a first place counts beside places in many lists.
+    """
     scores: dict[str, float] = {}
     hits: dict[str, Hit] = {}
     for listing, wanted in zip(listings, filters, strict=True):
         for rank, hit in enumerate(_usable(listing, wanted), 1):
             key = urls.key(hit.url)
             hits.setdefault(key, hit)
-            scores[key] = scores.get(key, 0.0) + 1 / (RRF_CONSTANT + rank)
+            scores[key] = scores.get(key, 0.0) + 1 / (constant + rank)
     return tuple(hits[key] for key in sorted(hits, key=lambda key: -scores[key]))
 
 

@@ -20,6 +20,7 @@ from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
+from retrieval.language import detect
 from retrieval.limits import ExtractLimits, FetchLimits
 from tests import web as local
 from tests.watched import Watched
@@ -37,6 +38,12 @@ LIMITS = FetchLimits(page_seconds=0.6, hedge_seconds=0.3)
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def language_statistics() -> None:
+    """Load what tells languages before any loop runs: whichever test is the first to need it would block its loop."""
+    detect("a text that is long enough for statistics")
 
 
 def leaves_loopback(family: int, address: Any) -> bool:
