@@ -12,7 +12,6 @@ from retrieval.limits import SearchLimits
 from retrieval.search import Found, SearchEngine, fuse, search, spread
 from retrieval.types import EngineReport, Hit, Query, SearchFilters
 
-
 # Lists on different things share few pages, so their first places count: found .729 of 343 questions' evidence, where
 # the constant of lists on one thing (60) found .717 (2026-11-24).
 RRF_CONSTANT = 5
