@@ -3,7 +3,8 @@
     .venv-vllm/bin/python deploy/vllm/convert.py MODEL.gguf FOLDER
 
 The model has no reasoning of its own. Two unused entries of its vocabulary become `<think>` and `</think>`, and its
-chat template opens a thought, as R1's does: so vLLM's parser for R1 takes its reasoning apart from its answer.
+chat template opens a thought, as R1's does: so vLLM's parser for R1 takes its reasoning apart from its answer. What it
+never saw would lead it astray, so it reads the two as words that it knows.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from typing import Any
 
 # Qwen2.5's vocabulary is padded; these are the first of the padding.
 THINK, END_THINK = ("<think>", 151_665), ("</think>", 151_666)
+# Those words; what it writes stays as it was, so that a thought ends when it ends, or by its budget.
+READ_AS = ((THINK, "Reasoning"), (END_THINK, "\n\n"))
 TURN = "'<|im_start|>assistant\\n'"
 OPEN_TURN = "'<|im_start|>assistant\\n<think>\\n'"
 
@@ -42,8 +45,12 @@ def _convert(gguf: Path, folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
     )
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
+    rows = model.get_input_embeddings().weight.data
+    for (_, number), word in READ_AS:
+        rows[number] = rows[tokenizer.encode(word)].float().mean(0).to(rows.dtype)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(gguf.parent, **where).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config.pop("quantization_config", None)
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")

@@ -20,6 +20,8 @@ from retrieval.weights import draw_progress, ensure, locked
 HERE = Path(__file__).parent
 CONTEXT_TOKENS = 8_192
 NAME = "deepseek-r1-test"
+# Counts how convert.py has changed what it makes.
+CONVERSION = 2
 FLAGS = ("--enforce-eager", "--reasoning-parser", "deepseek_r1", "--enable-prompt-tokens-details")
 # No hub is asked for anything, and nothing is told to anybody.
 QUIET = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}
@@ -51,7 +53,7 @@ def converted(size: str) -> Path:
     weights = WEIGHTS[size]
     models_dir = load_settings().models_dir
     gguf = ensure(weights, models_dir, draw_progress)
-    folder = models_dir / f"{weights.name}-r1-wire"
+    folder = models_dir / f"{weights.name}-r1-wire-{CONVERSION}"
     with locked(folder):
         if not folder.exists():
             subprocess.run(
