@@ -397,6 +397,21 @@ async def test_a_model_that_answers_no_probe_is_told_by_its_name(name, thinks):
     assert ("thinking_token_budget" in body) is thinks
 
 
+async def test_a_probe_that_is_answered_with_nothing_tells_nothing():
+    events = await said([ROLE, chunk(content="330 m."), DONE_CHUNK], models=listing(R1), first={"content": ""})
+    assert joined(events, Text) == "330 m."
+
+
+async def test_a_server_that_tells_thoughts_apart_is_believed_over_its_answer_to_a_probe():
+    thoughtful = [ROLE, chunk(reasoning="It is a tower."), chunk(content="330 m."), DONE_CHUNK]
+    async with serving(events=thoughtful, models=listing(R1), first={"content": "Hello!"}) as (model, upstream):
+        events = [event async for event in model.stream(PROMPT)]
+        assert (joined(events, Thinking), joined(events, Text)) == ("It is a tower.", "330 m.")
+        upstream.events = [ROLE, chunk(content="330 m."), DONE_CHUNK]
+        events = [event async for event in model.stream(PROMPT)]
+        assert joined(events, Text) == "330 m."
+
+
 async def test_thoughts_of_r1_without_a_parser_are_told_from_its_answer():
     script = {"models": listing(R1), "first": {"content": "Okay, the user says"}, "takes_budget": False}
     events = await said(

@@ -129,7 +129,7 @@ def prompt(text: str, thinking: int = 24, answer: int = 16) -> Prompt:
 async def test_thoughts_come_before_the_answer_and_keep_to_their_budget(engine):
     async with opened(engine) as tools:
         assert (await tools.model.info()).context_tokens == 8_192
-        events = [event async for event in tools.model.stream(prompt("Why is the sky blue?"))]
+        events = [event async for event in tools.model.stream(prompt("Count from one to fifty in words."))]
     kinds = [type(event) for event in events]
     assert kinds == sorted(kinds, key=[Thinking, Text, Finished].index)
     assert set(kinds) == {Thinking, Text, Finished}
@@ -188,7 +188,9 @@ async def test_the_engine_plans_in_the_form_that_was_asked_for(engine):
 
 async def test_a_follow_up_over_the_same_pages_is_read_from_the_cache(engine):
     """Beside the wire: the prompt of a follow-up begins as the one before it did."""
-    first = Question((Message("user", ASKED),), effort="low", max_answer_tokens=8, max_total_tokens=16)
+    first = Question(
+        (Message("user", ASKED),), effort="low", max_answer_tokens=8, max_total_tokens=16, must_search=True
+    )
     again = Message("user", "How do I turn a JSON string into Python objects, once more and shortly?")
     follow_up = replace(first, messages=(*first.messages, Message("assistant", "With json.loads [1]."), again))
     async with opened(engine) as tools:

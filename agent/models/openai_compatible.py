@@ -33,7 +33,8 @@ from agent.types import Message, Text, Thinking, Usage
 log = logging.getLogger(__name__)
 
 INFO_SECONDS = 10.0
-# Enough to see whether a model begins with a thought.
+# A greeting is answered without a thought by some that think; of a puzzle these are enough to see one begin.
+PROBE = "Which is larger, 9.9 or 9.11?"
 PROBE_TOKENS = 8
 # As vLLM and OpenAI say it, and as llama.cpp does.
 OVERFLOW = re.compile(r"maximum context length is (\d+)|\"n_ctx\":\s*(\d+)")
@@ -177,6 +178,9 @@ class OpenAICompatibleModel:
                     usage = _usage(chunk.usage) if chunk.usage else usage
                     for choice in chunk.choices:
                         finish = choice.finish_reason or finish
+                        if _thought(choice.delta) and inside:
+                            inside, splitter = False, ThinkingSplitter()
+                            self._note_parser()
                         for event in _events(choice.delta, splitter):
                             thoughts += isinstance(event, Thinking)
                             yield event
@@ -187,6 +191,11 @@ class OpenAICompatibleModel:
         if finish is None:
             raise ModelFailed("The model's stream ended before its answer did.")
         yield Finished(_with_thoughts(usage, thoughts), "length" if finish == "length" else "stop")
+
+    def _note_parser(self) -> None:
+        """Believe a server that tells thoughts apart, whatever it answered a probe."""
+        self._profile = replace(self._profile, inside=False)
+        log.info("The model's server tells thoughts apart after all.")
 
     def _give_up_budget(self) -> None:
         self._takes_budget = False
@@ -235,15 +244,16 @@ class OpenAICompatibleModel:
         return (DEEPSEEK_API if self._is_deepseek else R1).context_tokens
 
     async def _first_reply(self, model: str) -> FirstReply | None:
-        """Ask for a few tokens; None when none came."""
-        asked = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": PROBE_TOKENS}
+        """Ask for a few tokens; None when none came, which tells nothing."""
+        asked = {"model": model, "messages": [{"role": "user", "content": PROBE}], "max_tokens": PROBE_TOKENS}
         try:
             reply = await self._client.post("chat/completions", json=asked, timeout=INFO_SECONDS)
             message = _Probe.model_validate_json(reply.content).choices[0].message
         except (httpx2.HTTPError, ValidationError, IndexError) as error:
             log.warning("The model's server did not answer a probe: %s.", type(error).__name__)
             return None
-        return FirstReply(bool(message.reasoning or message.reasoning_content), message.content or "")
+        begun = FirstReply(bool(_thought(message)), message.content or "")
+        return begun if begun.reasoning or begun.text else None
 
     def _chosen(self, listed: list[_Listed]) -> ModelInfo:
         for row in listed:
@@ -312,8 +322,12 @@ def _error(error: Any) -> ContextOverflow | ModelUnavailable | ModelFailed:  # n
     return ModelFailed("The model broke off in mid-answer.")
 
 
+def _thought(delta: _Delta) -> str | None:
+    return delta.reasoning_content or delta.reasoning
+
+
 def _events(delta: _Delta, splitter: ThinkingSplitter) -> list[Thinking | Text]:
-    thought = delta.reasoning_content or delta.reasoning
+    thought = _thought(delta)
     events: list[Thinking | Text] = [Thinking(thought)] if thought else []
     return events + (splitter.feed(delta.content) if delta.content else [])
 

@@ -17,7 +17,7 @@ from typing import Any
 # Qwen2.5's vocabulary is padded; these are the first of the padding.
 THINK, END_THINK = ("<think>", 151_665), ("</think>", 151_666)
 # Those words; what it writes stays as it was, so that a thought ends when it ends, or by its budget.
-READ_AS = ((THINK, "Reasoning"), (END_THINK, "\n\n"))
+READ_AS = ((THINK, "Reasoning"), (END_THINK, ":\n\n"))
 TURN = "'<|im_start|>assistant\\n'"
 OPEN_TURN = "'<|im_start|>assistant\\n<think>\\n'"
 
