@@ -11,12 +11,11 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from agent import prompts
-from agent.plan import query_text
+from agent.plan import new_queries
 from agent.reason import Model
 from agent.structured import structured
 from agent.types import Plan, Usage
 from retrieval.bridge import bridges
-from retrieval.language import to_search
 from retrieval.types import Hit, Query, Ranked
 
 SECONDS: Final = 30.0
@@ -57,12 +56,11 @@ async def gaps(plan: Plan, ranked: Sequence[Ranked], model: Model) -> Gaps:
     slow = (await model.info()).patience is not None
     count, chars = (FEW_PASSAGES, FEW_CHARS) if slow else (PASSAGES, PASSAGE_CHARS)
     best = [(row.passage.document.title, row.passage.text[:chars]) for row in ranked[:count]]
-    told = prompts.gaps(plan.question, _told(plan), best, plan.language)
+    told = prompts.gaps(plan.question, plan.beside_question, best, plan.language)
     answer = await structured(told, SCHEMA, _Reply, TOKENS, SECONDS, model)
     if answer.reply is None:
         return Gaps("", names(plan, ranked), answer.usage)
-    texts = dict.fromkeys(query_text(text) for text in answer.reply.queries)
-    found = _new(plan, [text for text in texts if text])
+    found = _new(plan, answer.reply.queries)
     # A small model takes much for complete that is not; names cost it nothing.
     return Gaps(answer.reply.missing, (*found, *names(plan, ranked)) if slow else found, answer.usage)
 
@@ -71,12 +69,7 @@ def names(plan: Plan, ranked: Sequence[Ranked]) -> tuple[Query, ...]:
     """Make queries of names in the best passages. Pure."""
     best = [_as_hit(row) for row in ranked[:NAMED_IN]]
     found = bridges(plan.question, best, NAMES + len(plan.further), plan.language)
-    return _new(plan, [query_text(f"{name} {plan.question}") for name in found])[:NAMES]
-
-
-def _told(plan: Plan) -> list[str]:
-    """Return the queries that a model is told of: not those that are the question with a name before it."""
-    return [query.text for query in (*plan.queries, *plan.further) if not query.text.endswith(plan.question)]
+    return _new(plan, [f"{name} {plan.question}" for name in found])[:NAMES]
 
 
 def _as_hit(row: Ranked) -> Hit:
@@ -86,6 +79,5 @@ def _as_hit(row: Ranked) -> Hit:
 
 def _new(plan: Plan, texts: Sequence[str]) -> tuple[Query, ...]:
     """Return queries for the texts that have not been searched."""
-    searched = {query.text.lower() for query in (*plan.queries, *plan.further)}
     filters = plan.queries[0].filters if plan.queries else Query("").filters
-    return tuple(Query(text, to_search(text, plan.language), filters) for text in texts if text.lower() not in searched)
+    return new_queries(texts, plan.language, filters, plan.all_queries)

@@ -21,7 +21,7 @@ from agent.settings import EFFORTS
 from agent.side_requests import asked as asked_of
 from agent.structured import structured
 from agent.types import Message, Plan, Question
-from retrieval.language import detect, to_search
+from retrieval.language import detect, pages_in, to_search
 from retrieval.types import Query, Recency, SearchFilters
 
 QUERY_CHARS: Final = 400
@@ -74,7 +74,7 @@ def unaided(question: Question, language: str | None = None) -> Plan:
     texts = _with_earlier(question.messages) if _is_follow_up(question.messages) else [asked]
     made = planned(" ".join(_asked(question.messages)[-2:]), texts, language, question.filters)
     at = tuple(
-        Query(query_text(asked), _searched(language), replace(question.filters, domains=(site,)))
+        Query(query_text(asked), pages_in(language), replace(question.filters, domains=(site,)))
         for site in sites(asked)
         if not question.filters.domains
     )
@@ -92,18 +92,22 @@ def given(question: Question, queries: Sequence[str], language: str | None) -> P
 def planned(question: str, texts: Sequence[str], language: str, filters: SearchFilters) -> Plan:
     """Make a plan of given query texts; what is nothing but addresses is not searched."""
     lines = dict.fromkeys(query_text(without_addresses(text)) for text in texts)
-    return Plan(question, language, tuple(Query(line, _searched(language), filters) for line in lines if line))
+    return Plan(question, language, tuple(Query(line, pages_in(language), filters) for line in lines if line))
+
+
+def new_queries(
+    texts: Sequence[str], language: str, filters: SearchFilters, searched: Sequence[Query]
+) -> tuple[Query, ...]:
+    """Make queries, each once, of what was not `searched`, for a question in `language`."""
+    known = {"", *(query.text.lower() for query in searched)}
+    lines = dict.fromkeys(query_text(text) for text in texts)
+    return tuple(Query(line, to_search(line, language), filters) for line in lines if line.lower() not in known)
 
 
 def query_text(text: str) -> str:
     """Return one line that an engine takes: a long text is cut at a word."""
     line = " ".join(text.split())
     return line if len(line) <= QUERY_CHARS else line[:QUERY_CHARS].rsplit(" ", 1)[0]
-
-
-def _searched(language: str) -> str | None:
-    # English is the web's own language: restricting to it would only hide pages.
-    return None if language == "en" else language
 
 
 def _most_queries(question: Question, info: ModelInfo) -> int:
@@ -135,10 +139,7 @@ def _aided(made: Plan, reply: _Reply, question: Question, most: int, info: Model
         return replace(made, search=False)
     made = _standing_alone(made, reply.question, question)
     filters = _recent(question.filters, reply.recency) if info.patience is None else question.filters
-    texts = dict.fromkeys(query_text(text) for text in reply.queries)
-    known = {"", *(query.text.lower() for query in made.queries)}
-    new = [text for text in texts if text.lower() not in known][:most]
-    more = tuple(Query(text, to_search(text, made.language), filters) for text in new)
+    more = new_queries(reply.queries, made.language, filters, made.queries)[:most]
     return replace(made, further=(*made.further, *more))
 
 
@@ -146,7 +147,7 @@ def _standing_alone(made: Plan, alone: str, question: Question) -> Plan:
     """Put the question of a follow-up as the model wrote it out first, unless it only repeats the last turn."""
     if not _is_follow_up(question.messages) or _words(alone) <= _words(_asked(question.messages)[-1]):
         return made
-    first = Query(query_text(alone), _searched(made.language), question.filters)
+    first = Query(query_text(alone), pages_in(made.language), question.filters)
     return replace(made, question=first.text, queries=(first, *made.queries))
 
 

@@ -149,8 +149,8 @@ def _listed(texts: Iterable[str]) -> str:
 
 def _sought(plan: Plan) -> str:
     """List what was searched, but for names before the whole question."""
-    queries = (query.text for query in (*plan.queries, *plan.further) if not query.text.endswith(plan.question))
-    return "; ".join(f"“{text.rstrip('.')}”" for text in dict.fromkeys([plan.question, *queries, *plan.addresses]))
+    texts = dict.fromkeys([plan.question, *plan.beside_question, *plan.addresses])
+    return "; ".join(f"“{text.rstrip('.')}”" for text in texts)
 
 
 def _skipped(language: str, coverage: Coverage) -> str:

@@ -36,7 +36,7 @@ Today is {today}. Answer the question from these webpages.
 - After each sentence name the webpages that say so, as [1] or [2][3]. Use only the numbers above.
 - Some webpages may have nothing to do with the question: leave them out. Where webpages disagree, say so, and what each of them says.
 - If the webpages do not hold the answer, do not guess: say what was looked for, what is missing, and what they do tell.
-- Think and write in {LANGUAGES.get(language, "the language of the question")}. Do not list the sources at the end.
+- Think and write in {_named(language)}. Do not list the sources at the end.
 
 {_conversation(history)}Question: {question}"""
     instructions = (turn for turn in history if turn.role == "system")
@@ -55,13 +55,13 @@ def small(context: Context, question: str, language: str) -> tuple[Message, ...]
     else:
         asked = f"""Question: {question}
 
-First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {LANGUAGES.get(language, "the language of the question")}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
+First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {_named(language)}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
     return (Message("user", f"{context.text}\n\n{asked}"),)
 
 
 def reminded(messages: Sequence[Message], language: str) -> tuple[Message, ...]:
     """Ask the same once more of a model that drifted into another language."""
-    named = LANGUAGES.get(language, "the language of the question")
+    named = _named(language)
     words = "Думай и отвечай только на русском языке." if language == "ru" else f"Think and answer in {named} only."
     *earlier, last = messages
     return (*earlier, Message(last.role, f"{last.content}\n\n{words}"))
@@ -89,8 +89,7 @@ Question: And who built it this spring?
 def plan(messages: Sequence[Message], language: str, most: int, today: str) -> tuple[Message, ...]:
     """Ask for a plan of searches. What is the same for every question comes first, to be read from the cache."""
     turns = _turns(messages[:-1])
-    named = LANGUAGES.get(language, "the language of the question")
-    languages = "" if language == "en" else f' Write "question" in {named}, and the queries in {named} and in English.'
+    languages = _languages("question", language)
     asked = f"Question: {messages[-1].content[:HISTORY_CHARS]}"
     return (Message("user", f"{PLAN}\nToday is {today}. At most {most or 1} queries.{languages}\n\n{turns}{asked}"),)
 
@@ -113,8 +112,7 @@ def gaps(
 ) -> tuple[Message, ...]:
     """Ask what is missing after a round of reading. `passages` are pairs of title and text, best first."""
     known = "\n".join(f"- {defused(title)}: {' '.join(defused(text).split())}" for title, text in passages)
-    named = LANGUAGES.get(language, "the language of the question")
-    languages = "" if language == "en" else f' Write "missing" in {named}, and the queries in {named} and in English.'
+    languages = _languages("missing", language)
     asked = f"Question: {question}\n{known}\nSearched already: {'; '.join(searched)}"
     return (Message("user", f"{GAPS}\nAt most 4 queries.{languages}\n\n{asked}"),)
 
@@ -122,6 +120,16 @@ def gaps(
 def unmarked(answer: str) -> str:
     """Return an earlier answer without its citation marks."""
     return MARKS.sub("", answer)
+
+
+def _named(language: str) -> str:
+    return LANGUAGES.get(language, "the language of the question")
+
+
+def _languages(field: str, language: str) -> str:
+    """Say in which languages a planning reply is written: what people read in theirs, queries in English too."""
+    named = _named(language)
+    return "" if language == "en" else f' Write "{field}" in {named}, and the queries in {named} and in English.'
 
 
 def _conversation(history: Sequence[Message]) -> str:

@@ -83,9 +83,19 @@ class Plan:
     search: bool = True
 
     @property
+    def all_queries(self) -> tuple[Query, ...]:
+        """The queries, and then the further ones."""
+        return (*self.queries, *self.further)
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """What passages are ranked by: the question first, then every query's text, each once."""
-        return tuple(dict.fromkeys([self.question, *(query.text for query in (*self.queries, *self.further))]))
+        return tuple(dict.fromkeys([self.question, *(query.text for query in self.all_queries)]))
+
+    @property
+    def beside_question(self) -> list[str]:
+        """The texts of the queries that are not the question, nor the question with a name before it."""
+        return [query.text for query in self.all_queries if not query.text.endswith(self.question)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def search_body(search_id: str, reading: Reading) -> Json:
     return {
         "id": search_id,
         "object": "search.result",
-        "queries": [query.text for query in (*reading.plan.queries, *reading.plan.further)],
+        "queries": [query.text for query in reading.plan.all_queries],
         "context": reading.context.text,
         "results": [_result(source) for source in reading.context.sources],
         "coverage": coverage_body(reading.coverage),

@@ -35,14 +35,22 @@ def detect(text: str) -> str:
     return str(_identifier().classify(text)[0])
 
 
+def pages_in(language: str) -> str | None:
+    """Return the language that pages for a query in a known one should be in; None for any.
+
+    English is the web's own language: restricting to it would only hide pages.
+    """
+    return None if language == "en" else language
+
+
 def to_search(text: str, asked: str) -> str | None:
     """Return the language that pages for a query should be in, its question being in `asked`; None for any.
 
-    English is the web's own language: restricting to it would only hide pages. Of other languages in Latin letters only
-    that of the question is believed: statistics are seldom right about six words with a name among them.
+    Of other languages in Latin letters only that of the question is believed: statistics are seldom right about six
+    words with a name among them.
     """
     found = detect(text)
-    return None if found == "en" or (found in LATIN and found != asked) else found
+    return None if found in LATIN and found != asked else pages_in(found)
 
 
 @cache

@@ -1,6 +1,5 @@
 import io
 import json
-import os
 import zipfile
 from contextlib import asynccontextmanager
 
@@ -13,29 +12,14 @@ from agent.settings import Settings
 from agent.tools import Tools
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.engines.searxng import SearxngEngine
-from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
-from retrieval.limits import ExtractLimits, FetchLimits
 from server import main
 from tests import web as local
+from tests.conftest import LIMITS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_settings")]
 ASKED = "How long is the old pier of Brighton?"
-LIMITS = FetchLimits(page_seconds=0.6, hedge_seconds=0.3)
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch):
-    for name in list(os.environ):
-        if name.upper().startswith("WELLREAD_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="module")
-async def extractor():
-    async with Extractor(ExtractLimits(workers=1)) as extractor:
-        yield extractor
 
 
 def opener(extractor, web):

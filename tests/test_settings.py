@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -7,12 +6,7 @@ from pydantic import ValidationError
 from agent.errors import BadSettings
 from agent.settings import EFFORTS, Settings, is_loopback, load_settings, variables
 
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch):
-    for name in list(os.environ):
-        if name.upper().startswith("WELLREAD_"):
-            monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_defaults_serve_this_machine_only():
