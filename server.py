@@ -1,11 +1,9 @@
-"""The HTTP server behind OpenAI's API and the `wellread` command: routes, keys, admission, streaming, errors.
+"""The HTTP server behind OpenAI's API: routes, keys, admission, streaming, errors.
 
 Knows how an answer travels, not how it is found: that is `agent.pipeline`. What runs for a client runs inside
 `Running`, whose task group ends with the client.
 """
 
-import argparse
-import asyncio
 import hashlib
 import hmac
 import logging
@@ -16,18 +14,16 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Protocol
 
 import anyio
 import uvicorn
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from cachetools import TTLCache
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
@@ -37,43 +33,39 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent import pipeline
+from agent import command, pipeline
 from agent import plan as planning
-from agent.ask import ask
-from agent.build import files_searched, open_tools
+from agent.build import open_tools
+from agent.door import Door, Place
 from agent.errors import (
     AgentError,
     BadRequest,
-    BadSettings,
     ModelFailed,
     ModelTimeout,
-    QueueFull,
+    RateLimited,
     RequestTooLarge,
     Stopping,
     Unauthorized,
 )
+from agent.key_limits import KeyLimits, Left
 from agent.reason import Emit
-from agent.rerun import Screen, record, replay
-from agent.settings import Settings, load_settings
+from agent.repeats import Repeats, say_again
+from agent.settings import Settings
+from agent.telemetry import request_id
 from agent.tools import Tools
-from agent.types import Answer, Event, Plan, Question, Reading
-from agent.wire import DONE, Chunks, Head, Json, completion_body, dump, error_body, search_body, sse
-from agent.wire_request import (
-    OFFERS,
-    ChatRequest,
-    Defaults,
-    Hints,
-    Offer,
-    SearchRequest,
-    chat_question,
-    find_offer,
-    invalid_request,
-    search_question,
-)
-from retrieval.errors import WeightsError
+from agent.types import Answer, Event, Plan, Question, Reading, Text, Thinking
+from agent.version import VERSION
+from agent.wire import openapi, reference
+from agent.wire.chat_reply import ChatStream, Chunks, Head, completion_body
+from agent.wire.chat_request import ChatRequest, Defaults, Hints, chat_question
+from agent.wire.offers import OFFERS, find_offer, model_body
+from agent.wire.refusals import error_body, invalid_request
+from agent.wire.responses_reply import SOURCES, ResponseStream, response_object
+from agent.wire.responses_request import ResponsesRequest, responses_question
+from agent.wire.search_api import SearchRequest, search_body, search_question
+from agent.wire.sse import Json, dump
 
 log = logging.getLogger("wellread")
-request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 KEEP_ALIVE_SECONDS = 10.0
 # A client that takes none of its bytes for this long is gone, and frees its place.
@@ -82,11 +74,24 @@ STALLED_SECONDS = 60.0
 RECEIVE_SECONDS = 10.0
 INFO_SECONDS = 2.0
 STOP_SECONDS = 1
-RETRY_AFTER_SECONDS = 10
+# Some clients give up on a reply whose head has not come after five minutes; then a whole body begins with blank lines.
+BODY_PATIENCE_SECONDS = 240.0
+# An answer stays known by its id so long, for clients that send the id in place of the text.
+RECALL_SECONDS, MOST_RECALLED = 3_600.0, 10_000
 # Events between the pipeline and its client: a slow client slows the pipeline down.
 EVENTS_AHEAD = 64
+# Who asks where no key is needed.
+NOBODY = ""
+EXPOSED = (
+    "x-request-id",
+    "retry-after",
+    "x-should-retry",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+)
 INTERNAL = "Something went wrong inside the server; its log tells more."
-PUBLIC_PATHS = frozenset({"/health", "/ready", "/version"})
+PUBLIC_PATHS = frozenset({"/health", "/ready", "/version", "/docs", "/openapi.json"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 STREAM_HEADERS = {
@@ -96,8 +101,32 @@ STREAM_HEADERS = {
 }
 
 Answerer = Callable[[Question, Tools, Emit], Awaitable[None]]
+XTask = Annotated[str, Header(description="name of a side request, as Open WebUI's {{TASK}} gives it")]
+XSearch = Annotated[str, Header(description="off: answer from the model alone")]
+XStatus = Annotated[str, Header(description="on: tell progress as Open WebUI's status events")]
+XRetry = Annotated[str, Header(description="how often a client has repeated this request by itself")]
 Work = Callable[[Emit], Awaitable[Json]]
 Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
+
+
+class Writer(Protocol):
+    """Writes a stream as bytes, in the shape of one API."""
+
+    def opening(self) -> bytes:
+        """Write what opens the stream, before any work."""
+        ...
+
+    def keep_alive(self) -> bytes:
+        """Write what fills a silence."""
+        ...
+
+    def event(self, event: Event) -> bytes:
+        """Write what one event says; the last one is an Answer."""
+        ...
+
+    def ending(self, error: AgentError | None) -> bytes:
+        """Write what ends the stream, well or with an error."""
+        ...
 
 
 class Reader(Protocol):
@@ -117,61 +146,6 @@ class Reader(Protocol):
         ...
 
 
-def _version() -> str:
-    try:
-        return metadata.version("wellread")
-    except metadata.PackageNotFoundError:
-        return "0+checkout"
-
-
-VERSION = _version()
-
-
-# ---- admission
-
-
-class Door:
-    """Lets so many requests work at once and so many wait, in the order of their coming; refuses the rest."""
-
-    def __init__(self, running: int, waiting: int) -> None:
-        self._room = running + waiting
-        self._seats = anyio.Semaphore(running)
-        self._inside: set[anyio.CancelScope] = set()
-        self.closed = False
-
-    def refuse_when_full(self) -> None:
-        """Raise QueueFull when nobody more may come in, Stopping when nobody at all may."""
-        if self.closed:
-            raise Stopping
-        if len(self._inside) >= self._room:
-            raise QueueFull(RETRY_AFTER_SECONDS)
-
-    @contextmanager
-    def place(self) -> Iterator["Place"]:
-        """Hold a place from now on. Raises QueueFull or Stopping."""
-        self.refuse_when_full()
-        scope = anyio.CancelScope()
-        self._inside.add(scope)
-        try:
-            yield Place(self._seats, scope)
-        finally:
-            self._inside.discard(scope)
-
-    def close(self) -> None:
-        """End all work inside and let nobody in any more."""
-        self.closed = True
-        for scope in self._inside:
-            scope.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place inside: wait for a seat before work, and work inside the scope."""
-
-    seats: anyio.Semaphore
-    scope: anyio.CancelScope
-
-
 # ---- running for a client
 
 
@@ -181,6 +155,7 @@ class Limits:
 
     answer_seconds: float
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    body_patience_seconds: float = BODY_PATIENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +173,11 @@ class Gone(Exception):
 class Running(Response):
     """Runs a pipeline as long as its client stays, and writes what it emits: as a stream, or as one body at its end."""
 
-    def __init__(self, work: Work, door: Door, limits: Limits, chunks: Chunks | None = None) -> None:
+    def __init__(self, work: Work, door: Door, limits: Limits, writer: Writer | None = None) -> None:
         self._work = work
         self._door = door
         self._limits = limits
-        self._chunks = chunks
+        self._writer = writer
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,7 +191,7 @@ class Running(Response):
             group.start_soon(self._watch, receive, group.cancel_scope)
             group.start_soon(self._produce, place, outbox)
             try:
-                await (self._write_body(inbox, send) if self._chunks is None else self._write_stream(inbox, send))
+                await (self._write_body(inbox, send) if self._writer is None else self._write_stream(inbox, send))
             except (Gone, OSError):
                 log.info("client gone")
             group.cancel_scope.cancel()
@@ -247,15 +222,32 @@ class Running(Response):
             return Finished({}, told or AgentError(INTERNAL))
 
     async def _write_stream(self, inbox: MemoryObjectReceiveStream[Event | Finished], send: Send) -> None:
-        assert self._chunks is not None
+        writer = self._writer
+        assert writer is not None
         headers = [(name.encode(), value.encode()) for name, value in STREAM_HEADERS.items()]
         await _deliver(send, {"type": "http.response.start", "status": 200, "headers": headers})
-        await _write(send, sse(self._chunks.opening()))
-        while not isinstance(item := await self._next(inbox), Finished):
-            chunks = [self._chunks.keep_alive()] if item is None else self._chunks.event(item)
-            if chunks:
-                await _write(send, b"".join(map(sse, chunks)))
-        await _write(send, (sse(self._broken(item.error)) if item.error else b"") + DONE, more=False)
+        await _write(send, writer.opening())
+        finished = None
+        while finished is None:
+            events, finished = await self._waiting(inbox)
+            written = b"".join(map(writer.event, events)) if events or finished else writer.keep_alive()
+            if written:
+                await _write(send, written)
+        if finished.error:
+            _log_fault(finished.error)
+        await _write(send, writer.ending(finished.error), more=False)
+
+    async def _waiting(self, inbox: MemoryObjectReceiveStream[Event | Finished]) -> tuple[list[Event], Finished | None]:
+        """Wait for an event and take along all that wait behind it: a busy server writes more at a time, not later."""
+        events: list[Event] = []
+        item = await self._next(inbox)
+        while item is not None and not isinstance(item, Finished):
+            events.append(item)
+            try:
+                item = inbox.receive_nowait()
+            except anyio.WouldBlock:
+                item = None
+        return _joined(events), item
 
     async def _next(self, inbox: MemoryObjectReceiveStream[Event | Finished]) -> Event | Finished | None:
         """Wait for the next event; None after a silence."""
@@ -263,20 +255,40 @@ class Running(Response):
             return await inbox.receive()
         return None
 
-    def _broken(self, error: AgentError) -> Json:
-        """Write and log an error that comes after the 200."""
-        _log_fault(error)
-        return error_body(error)
-
     async def _write_body(self, inbox: MemoryObjectReceiveStream[Event | Finished], send: Send) -> None:
-        while not isinstance(item := await inbox.receive(), Finished):
-            pass
-        response = (
-            error_response(item.error) if item.error else Response(dump(item.body), media_type="application/json")
-        )
-        headers = response.raw_headers
-        await _deliver(send, {"type": "http.response.start", "status": response.status_code, "headers": headers})
+        begun, patience = False, anyio.current_time() + self._limits.body_patience_seconds
+        while not isinstance(item := await self._next(inbox), Finished):
+            if anyio.current_time() >= patience:
+                await (_write(send, b"\n") if begun else _begin(send, Response(media_type="application/json")))
+                begun, patience = True, anyio.current_time() + self._limits.keep_alive_seconds
+        response = error_response(item.error) if item.error else _json_response(item.body)
+        if not begun:
+            await _begin(send, response)
         await _write(send, bytes(response.body), more=False)
+
+
+def _joined(events: Sequence[Event]) -> list[Event]:
+    """Join neighbouring pieces of text, and of thought, into one."""
+    joined: list[Event] = []
+    for event in events:
+        last = joined[-1] if joined else None
+        if isinstance(event, Text) and isinstance(last, Text):
+            joined[-1] = Text(last.text + event.text)
+        elif isinstance(event, Thinking) and isinstance(last, Thinking):
+            joined[-1] = Thinking(last.text + event.text)
+        else:
+            joined.append(event)
+    return joined
+
+
+def _json_response(body: Json, status: int = 200) -> Response:
+    return Response(dump(body), status, media_type="application/json")
+
+
+async def _begin(send: Send, response: Response) -> None:
+    """Send the head of a response; its length is not known yet where its body is still to be made."""
+    headers = [(name, value) for name, value in response.raw_headers if response.body or name != b"content-length"]
+    await _deliver(send, {"type": "http.response.start", "status": response.status_code, "headers": headers})
 
 
 async def _write(send: Send, body: bytes, *, more: bool = True) -> None:
@@ -404,6 +416,8 @@ class Keys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge by the very path that the router sees."""
+        if scope["type"] == "http":
+            scope.setdefault("state", {})["owner"] = NOBODY
         if scope["type"] != "http" or not self._known or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
@@ -412,6 +426,7 @@ class Keys:
         if missing or not self._knows(key.strip()):
             await error_response(Unauthorized(missing=missing))(scope, receive, send)
             return
+        scope["state"]["owner"] = _digest(key.strip()).hex()
         await self._app(scope, receive, send)
 
     def _knows(self, key: str) -> bool:
@@ -422,6 +437,40 @@ class Keys:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+class Quota:
+    """Counts what each key asks, tells in every reply what is left to it, and refuses what is beyond that."""
+
+    def __init__(self, app: ASGIApp, limits: KeyLimits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what is posted: all of it is work."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        owner = scope["state"]["owner"]
+        try:
+            with self._limits.asking(owner) as left:
+                await self._app(scope, receive, _telling(left, send))
+        except RateLimited as error:
+            await error_response(error)(scope, receive, _telling(self._limits.left(owner), send))
+
+
+def _telling(left: Left | None, send: Send) -> Send:
+    """Add the standard headers of a limit to a reply."""
+
+    async def telling(message: Message) -> None:
+        if left is not None and message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["x-ratelimit-limit-requests"] = str(left.limit)
+            headers["x-ratelimit-remaining-requests"] = str(left.remaining)
+            headers["x-ratelimit-reset-requests"] = f"{math.ceil(left.reset_seconds)}s"
+        await send(message)
+
+    return telling
 
 
 class BodyLimit:
@@ -472,7 +521,7 @@ class App(FastAPI):
                 allow_origin_regex=None if anywhere else LOCAL_ORIGINS,
                 allow_methods=["GET", "POST", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id", "retry-after", "x-should-retry"],
+                expose_headers=EXPOSED,
             )
         )
 
@@ -486,7 +535,7 @@ def create_app(
     *,
     answer: Answerer = pipeline.answer,
     read: Reader = pipeline.read,
-    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """Make the application; without `tools` it opens its own when it starts and closes them when it stops."""
 
@@ -502,17 +551,20 @@ def create_app(
     app = App(
         title="Wellread",
         version=VERSION,
+        description=openapi.DESCRIPTION,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
             Middleware(Keys, settings=settings),
+            Middleware(Quota, limits=KeyLimits(settings.key_requests_per_minute, settings.key_concurrent)),
             Middleware(BodyLimit, size=settings.max_body_bytes, seconds=RECEIVE_SECONDS),
         ],
     )
     app.state.settings, app.state.tools = settings, tools
     app.state.door = Door(settings.max_concurrent, settings.max_queue)
-    service = Service(app, answer, read, Limits(settings.answer_seconds, keep_alive_seconds))
+    service = Service(app, answer, read, limits or Limits(settings.answer_seconds))
     app.include_router(service.router())
     _add_error_handlers(app, settings)
     return app
@@ -529,57 +581,115 @@ class Service:
         self._read = read
         self._limits = limits
         self._started = int(time.time())
+        self._repeats = Repeats(self._settings.repeat_seconds)
+        # Whose answers they are, and their text, by the owner and the id that the answer got.
+        self._recalled: TTLCache[tuple[str, str], str] = TTLCache(MOST_RECALLED, RECALL_SECONDS)
 
     @property
     def _tools(self) -> Tools:
         tools: Tools = self._app.state.tools
         return tools
 
+    @property
+    def _defaults(self) -> Defaults:
+        return Defaults(self._settings.effort, self._settings.citation_style, self._settings.side_markers)
+
     def router(self) -> APIRouter:
         """List the routes; those of the API also without /v1, for clients that leave it out of their base URL."""
         router = APIRouter()
         for base in ("/v1", ""):
             add = partial(router.add_api_route, response_model=None, include_in_schema=bool(base))
-            add(f"{base}/chat/completions", self.chat, methods=["POST"])
-            add(f"{base}/search", self.search, methods=["POST"])
-            add(f"{base}/models", self.models, methods=["GET"])
-            add(f"{base}/models/{{model:path}}", self.model, methods=["GET"])
-        add("/health", self.health, methods=["GET"])
-        add("/ready", self.ready, methods=["GET"])
-        add("/version", self.version, methods=["GET"])
+            add(f"{base}/chat/completions", self.chat, methods=["POST"], **openapi.CHAT)
+            add(f"{base}/responses", self.responses, methods=["POST"], **openapi.RESPONSES)
+            add(f"{base}/search", self.search, methods=["POST"], **openapi.SEARCH)
+            add(f"{base}/models", self.models, methods=["GET"], **openapi.MODELS)
+            add(f"{base}/models/{{model:path}}", self.model, methods=["GET"], **openapi.MODEL)
+        add("/health", self.health, methods=["GET"], include_in_schema=True, **openapi.HEALTH)
+        add("/ready", self.ready, methods=["GET"], include_in_schema=True, **openapi.READY)
+        add("/version", self.version, methods=["GET"], include_in_schema=True, **openapi.RELEASE)
+        add("/openapi.json", self.document, methods=["GET"])
+        add("/docs", self.docs, methods=["GET"])
         return router
 
     async def chat(
-        self, request: ChatRequest, x_task: Annotated[str, Header()] = "", x_search: Annotated[str, Header()] = ""
+        self,
+        request: ChatRequest,
+        raw: Request,
+        x_task: XTask = "",
+        x_search: XSearch = "",
+        x_status: XStatus = "",
+        x_stainless_retry_count: XRetry = "",
     ) -> Response:
         """Answer a conversation. All that can be refused is refused here, before the reply begins."""
-        settings = self._settings
-        defaults = Defaults(settings.effort, settings.citation_style, settings.side_markers)
-        question = chat_question(request, defaults, Hints(x_task, x_search))
-        self._admit(question)
-        await pipeline.check(question, self._tools)
-        head = Head(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), request.model, f"wellread-{VERSION}")
+        question = chat_question(request, self._defaults, Hints(x_task, x_search))
+        head = Head(
+            f"chatcmpl-{uuid.uuid4().hex}",
+            int(time.time()),
+            request.model,
+            f"wellread-{VERSION}",
+            request.service_tier,
+        )
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
-        work = partial(self._complete, question, head)
-        return Running(work, self._door, self._limits, chunks if request.stream else None)
+        writer = ChatStream(chunks, status=request.status_events or x_status.lower() == "on")
 
-    async def _complete(self, question: Question, head: Head, emit: Emit) -> Json:
+        async def work(emit: Emit) -> Json:
+            made = await self._answered(question, asked, emit)
+            return completion_body(head, made, show_reasoning=question.show_reasoning)
+
+        asked = Asked(_owner(raw), _is_repeat(x_stainless_retry_count))
+        await self._admit(question)
+        return Running(work, self._door, self._limits, writer if request.stream else None)
+
+    async def responses(
+        self,
+        request: ResponsesRequest,
+        raw: Request,
+        x_task: XTask = "",
+        x_search: XSearch = "",
+        x_stainless_retry_count: XRetry = "",
+    ) -> Response:
+        """Answer a conversation in the newer API's shape. What can be refused is refused before the reply begins."""
+        asked = Asked(_owner(raw), _is_repeat(x_stainless_retry_count))
+        recalled = partial(self._recall, asked.owner)
+        question = responses_question(request, self._defaults, Hints(x_task, x_search), recalled)
+        response = response_object(request, f"resp_{uuid.uuid4().hex}", int(time.time()))
+        writer = ResponseStream(response, with_sources=SOURCES in request.include)
+
+        async def work(emit: Emit) -> Json:
+            made = await self._answered(question, asked, emit if request.stream else _written_to(writer))
+            self._recalled[asked.owner, writer.message_id] = made.text
+            return writer.response
+
+        await self._admit(question)
+        return Running(work, self._door, self._limits, writer if request.stream else None)
+
+    def _recall(self, owner: str, message_id: str) -> str | None:
+        return self._recalled.get((owner, message_id))
+
+    async def _answered(self, question: Question, asked: "Asked", emit: Emit) -> Answer:
+        """Answer, or give the answer again to a client that repeats its request by itself."""
+        given = self._repeats.of(asked.owner, question) if asked.repeat else None
+        if given is not None:
+            await say_again(given, emit)
+            return given
         last: Event | None = None
 
         async def note(event: Event) -> None:
             nonlocal last
             last = event
+            if isinstance(event, Answer):
+                self._repeats.keep(asked.owner, question, event)
             await emit(event)
 
         await self._answer(question, self._tools, note)
         if not isinstance(last, Answer):
             raise ModelFailed("The answer broke off.")
-        return completion_body(head, last, show_reasoning=question.show_reasoning)
+        return last
 
     async def search(self, request: SearchRequest) -> Response:
         """Read the web for a query, without a model's answer."""
         question = search_question(request)
-        self._admit(question)
+        self._enter(question)
         return Running(partial(self._look_up, request, question), self._door, self._limits)
 
     async def _look_up(self, request: SearchRequest, question: Question, emit: Emit) -> Json:
@@ -595,8 +705,12 @@ class Service:
         )
         return search_body(f"search-{uuid.uuid4().hex}", reading)
 
-    def _admit(self, question: Question) -> None:
-        """Refuse at the door when there is no place."""
+    async def _admit(self, question: Question) -> None:
+        """Refuse at the door what has no place or could not be answered."""
+        self._enter(question)
+        await pipeline.check(question, self._tools)
+
+    def _enter(self, question: Question) -> None:
         self._door.refuse_when_full()
         if self._settings.log_queries:
             log.info("asked %r", question.messages[-1].content)
@@ -604,21 +718,16 @@ class Service:
     async def models(self) -> Json:
         """List what may be asked for, whether or not the model behind it is up."""
         tokens = await self._context_tokens()
-        return {"object": "list", "data": [self._listed(offer, tokens) for offer in OFFERS]}
+        return {"object": "list", "data": [model_body(offer, self._started, tokens) for offer in OFFERS]}
 
     async def model(self, model: str) -> Json:
         """Tell of one model id."""
-        return self._listed(find_offer(model), await self._context_tokens())
+        return model_body(find_offer(model), self._started, await self._context_tokens())
 
     async def _context_tokens(self) -> int | None:
         with anyio.move_on_after(INFO_SECONDS), suppress(AgentError):
             return (await self._tools.model.info()).context_tokens
         return None
-
-    def _listed(self, offer: Offer, tokens: int | None) -> Json:
-        listed = {"id": offer.id, "object": "model", "created": self._started, "owned_by": "wellread"}
-        length = {} if tokens is None else {"context_length": tokens, "max_model_len": tokens}
-        return listed | {"name": offer.name} | length
 
     async def health(self) -> Json:
         """Tell that the process lives."""
@@ -630,11 +739,46 @@ class Service:
         ready = all(state == "ok" for state in checks.values())
         engines = self._tools.engine_health()
         body = {"status": "ready" if ready else "not ready", "checks": checks, "engines": engines}
-        return Response(dump(body), 200 if ready else 503, media_type="application/json")
+        return _json_response(body, 200 if ready else 503)
 
     async def version(self) -> Json:
         """Tell which release runs."""
         return {"name": "wellread", "version": VERSION}
+
+    async def document(self) -> Response:
+        """Describe the API for programs."""
+        return _json_response(openapi.completed(self._app.openapi()))
+
+    async def docs(self) -> Response:
+        """Describe the API for people."""
+        page = reference.page(openapi.completed(self._app.openapi()))
+        return Response(page, media_type="text/html", headers={"content-security-policy": reference.POLICY})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, and whether a client repeats by itself what it asked before."""
+
+    owner: str
+    repeat: bool
+
+
+def _owner(request: Request) -> str:
+    return str(request.state.owner)
+
+
+def _is_repeat(count: str) -> bool:
+    """Read the header by which OpenAI's clients count their repeats."""
+    return count.isdecimal() and int(count) > 0
+
+
+def _written_to(writer: Writer) -> Emit:
+    """Let a writer follow events whose bytes nobody wants: it makes the body on the way."""
+
+    async def emit(event: Event) -> None:
+        writer.event(event)
+
+    return emit
 
 
 # ---- the command
@@ -652,7 +796,7 @@ class Listener(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
-            _say(f"Wellread listens on http://{f'[{host}]' if ':' in host else host}:{port}")
+            command.say(f"Wellread listens on http://{f'[{host}]' if ':' in host else host}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End running answers with an error that says why, then stop."""
@@ -686,121 +830,9 @@ async def serve(settings: Settings, opened: Opener = open_tools, answer: Answere
         await Listener(config, app.state.door).serve()
 
 
-async def doctor(settings: Settings, opened: Opener = open_tools) -> int:
-    """Open the tools, check each and say what is wrong; 1 when something is."""
-    async with opened(settings) as tools:
-        checks = await tools.check(live=True)
-        engines = tools.engine_health()
-        folder = await files_searched(settings)
-    for name, state in checks.items():
-        _say(f"{name}: {state}")
-    for name, state in engines.items():
-        _say(f"engine {name}: {state}")
-    if folder:
-        _say(folder)
-    return int(any(state != "ok" for state in checks.values()))
-
-
-def describe_model(settings: Settings) -> str:
-    """Say which model would run here and why."""
-    offers = ", ".join(offer.id for offer in OFFERS)
-    if settings.model_url:
-        name = settings.model_name or "the first model listed"
-        which = f"{name} at {settings.model_url}, because WELLREAD_MODEL_URL is set"
-    elif settings.model_name == "echo":
-        which = "echo, which only repeats its sources, because WELLREAD_MODEL_NAME says so"
-    else:
-        which = f"the embedded {settings.embedded_model} model, because WELLREAD_MODEL_URL is not set"
-        which += f"; its weights are kept in {settings.models_dir}"
-    return f"Runs {which}.\nOffered to clients: {offers}."
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the `wellread` command; returns its exit code."""
-    chosen = _parser().parse_args(arguments)
-    try:
-        return _run(chosen)
-    except (BadSettings, WeightsError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except KeyboardInterrupt:
-        return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("wellread", description="Reads the web before it answers.")
-    parser.add_argument("--version", action="version", version=f"wellread {VERSION}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    serving = commands.add_parser("serve", help="serve the OpenAI API; set up by WELLREAD_ variables")
-    serving.add_argument("--host", help="address to listen on, instead of WELLREAD_HOST")
-    serving.add_argument("--port", type=int, help="port to listen on, instead of WELLREAD_PORT; 0 takes a free one")
-    commands.add_parser("models", help="say which model would run here, and why")
-    commands.add_parser("doctor", help="check the model and the search; say what is wrong")
-    asking = commands.add_parser("ask", help="ask a running server and print its answer as it comes")
-    asking.add_argument("question", nargs="?", help="what to ask; a replay has its own")
-    asking.add_argument("--url", default="http://127.0.0.1:8000", help="address of the server (%(default)s)")
-    asking.add_argument("--key", help="API key of the server")
-    asking.add_argument("--model", default="wellread", help="model id (%(default)s)")
-    kept = asking.add_mutually_exclusive_group()
-    kept.add_argument("--record", type=Path, metavar="ZIP", help="answer without a server; keep searches and pages")
-    kept.add_argument("--replay", type=Path, metavar="ZIP", help="answer a recording's question without network")
-    asking.add_argument("--context", action="store_true", help="with these two: print only what the model is given")
-    return parser
-
-
-def _run(chosen: argparse.Namespace) -> int:
-    if chosen.command == "ask":
-        return _ask(chosen)
-    given = {name: getattr(chosen, name, None) for name in ("host", "port")}
-    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    if chosen.command == "models":
-        _say(describe_model(settings))
-        return 0
-    _log_to_stderr(settings.log_level.upper())
-    # A stop while weights are still loading unwinds what is open, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if chosen.command == "doctor":
-        return asyncio.run(doctor(settings))
-    asyncio.run(serve(settings))
-    return 0
-
-
-def _ask(chosen: argparse.Namespace) -> int:
-    if chosen.replay and chosen.question:
-        raise BadSettings("A replay asks the question of its recording: leave yours out.")
-    if not chosen.replay and not (chosen.question or "").strip():
-        raise BadSettings("Say what to ask.")
-    if chosen.context and not (chosen.record or chosen.replay):
-        raise BadSettings("--context goes with --record or --replay.")
-    if not (chosen.record or chosen.replay):
-        return ask(chosen.question, chosen.url, chosen.key, chosen.model, sys.stdout)
-    settings = load_settings()
-    _log_to_stderr("WARNING")
-    screen = Screen(sys.stdout, context_only=chosen.context)
-    if chosen.replay:
-        return asyncio.run(replay(settings, open_tools, chosen.replay, screen))
-    return asyncio.run(record(settings, open_tools, chosen.record, chosen.question, chosen.model, screen))
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def _log_to_stderr(level: str) -> None:
-    handler = logging.StreamHandler()
-    handler.addFilter(_add_request_id)
-    logging.basicConfig(
-        level=level, format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s", handlers=[handler]
-    )
-    # One line a request is ours; libraries would add theirs, with the addresses asked.
-    for noisy in ("httpx2", "httpcore2", "uvicorn.error", "bm25s", "ddgs", "faiss.loader"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def _add_request_id(record: logging.LogRecord) -> bool:
-    record.request_id = request_id.get()
-    return True
+    return command.run(arguments, serve)
 
 
 if __name__ == "__main__":

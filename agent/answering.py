@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from agent import again, budget, progress, prompts
 from agent.again import Asking
-from agent.cite import CitationReader
+from agent.cite import CitationReader, cited_all
 from agent.errors import ContextOverflow
 from agent.fit import Room
 from agent.language_watch import asks_for_another
@@ -20,7 +20,7 @@ from agent.pack import pack
 from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
 from agent.settings import EFFORTS
 from agent.tools import Tools
-from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
+from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Source, Text, Usage
 from retrieval.language import detect
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ async def from_sources(
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
     await emit(Progress(progress.packed(reading)))
     info = await tools.model.info()
-    marks = CitationReader(reading.context.sources, question.citation_style)
+    marks = _marks(question, reading.context.sources)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
     try:
         said = await again.said(prompt, _asking(question, reading.plan.language, tools, marks, emit, until))
@@ -76,12 +76,17 @@ async def from_sources(
     record = replace(reading.coverage, cited=len(marks.order), deadline_hit=late, notes=notes)
     usage = reading.plan.usage + said.usage
     made = await _answer(said, marks, question, reading.plan.language, emit)
-    return replace(made, coverage=record, usage=usage)
+    cited = cited_all(reading.context.sources) if question.form else made.cited
+    return replace(made, coverage=record, usage=usage, cited=cited)
+
+
+def _marks(question: Question, sources: tuple[Source, ...] = ()) -> CitationReader:
+    return CitationReader(sources, None if question.form else question.citation_style)
 
 
 def _asking(question: Question, language: str, tools: Tools, marks: CitationReader, emit: Emit, until: float) -> Asking:
     """Put together what a run of the model needs; one that may have to be in another language is not watched."""
-    free = question.brief or asks_for_another(question.messages[-1].content)
+    free = question.brief or question.form is not None or asks_for_another(question.messages[-1].content)
     limited = question.max_total_tokens is not None
     return Asking(tools.model, marks, emit, question.stop, until, None if free else language, limited)
 
@@ -103,36 +108,40 @@ def _trimmed(reading: Reading) -> Reading:
 async def talk(question: Question, tools: Tools, emit: Emit, start: float) -> Answer:
     """Answer from the model alone."""
     info = await tools.model.info()
-    marks, until = CitationReader((), question.citation_style), thinking_until(start, question, info)
+    marks, until = _marks(question), thinking_until(start, question, info)
     # In a thread: it may have to load what detects languages.
     language = await anyio.to_thread.run_sync(detect, question.messages[-1].content)
     asking = _asking(question, language, tools, marks, emit, until)
-    said = await again.said(_prompt(question.messages, question, info), asking)
+    said = await again.said(_prompt(prompts.talk(question), question, info), asking)
     return await _answer(said, marks, question, language, emit)
 
 
-async def unasked(text: str, reading: Reading, emit: Emit) -> Answer:
-    """Answer without asking the model, which could only invent."""
+async def unasked(text: str, question: Question, reading: Reading, emit: Emit) -> Answer:
+    """Answer without asking the model, which could only invent; in a form that holds no such words, refuse."""
+    if question.form:
+        return Answer("", "", (), (), Usage(), "stop", reading.coverage, refusal=text)
     await emit(Text(text))
     return Answer(text, "", (), (), Usage(), "stop", reading.coverage)
 
 
 def _messages(question: Question, plan: Plan, context: Context, info: ModelInfo) -> tuple[Message, ...]:
     if info.small:
-        return prompts.small(context, plan.question, plan.language)
-    today, history = datetime.now(UTC).date().isoformat(), question.messages[:-1]
-    return prompts.answer(context, history, question.messages[-1].content, plan.language, today)
+        return prompts.small(context, plan.question, plan.language, question.form)
+    return prompts.answer(context, question, plan.language, datetime.now(UTC).date().isoformat())
 
 
 def _prompt(messages: tuple[Message, ...], question: Question, info: ModelInfo) -> Prompt:
     thinking, written = budget.writing(question, EFFORTS[question.effort], info)
-    return Prompt(messages, thinking, written, question.sampling)
+    return Prompt(messages, thinking, written, question.sampling, question.form.schema if question.form else None)
 
 
 async def _answer(said: Reasoned, marks: CitationReader, question: Question, language: str, emit: Emit) -> Answer:
     text = marks.text
     # A client whose own limit or stop string ended it reads that from finish_reason, and gets no words beyond it.
     limited = said.reason == "length" and question.max_total_tokens is not None
+    listed = marks.annotations[: question.max_annotations]
+    if question.form:
+        return Answer(text, said.reasoning, (), (), said.usage, said.reason, None)
     if not text and not question.stop and not limited:
         log.warning("the model wrote no answer after %d characters of thoughts", len(said.reasoning))
         text = progress.unwritten(language)
@@ -141,4 +150,4 @@ async def _answer(said: Reasoned, marks: CitationReader, question: Question, lan
         note = progress.out_of_time(language)
         text += note
         await emit(Text(note))
-    return Answer(text, said.reasoning, tuple(marks.annotations), marks.cited, said.usage, said.reason, None)
+    return Answer(text, said.reasoning, tuple(listed), marks.cited, said.usage, said.reason, None)

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import httpx2
 
-from agent.wire import coverage_line
+from agent.wire.coverage_record import coverage_line
 
 CONNECT_SECONDS = 5.0
 # The server says something every ten seconds; this long a silence is a dead one.

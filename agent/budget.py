@@ -31,6 +31,7 @@ def writing(question: Question, effort: EffortProfile, info: ModelInfo) -> tuple
     answer = question.max_answer_tokens or effort.answer_tokens
     answer = min(answer, int(info.context_tokens * ANSWER_SHARE))
     thinking = BRIEF_THINKING_TOKENS if question.brief else effort.thinking_tokens
+    thinking = thinking if question.think else 0
     thinking = min(thinking, int(info.context_tokens * THINKING_SHARE))
     if info.patience is not None:
         thinking, answer = min(thinking, info.patience.thinking_tokens), min(answer, info.patience.answer_tokens)

@@ -5,6 +5,7 @@ nothing. A mark of a source that does not exist is dropped and counted. Pure: fe
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent.types import Annotation, CitationStyle, Cited, Source
@@ -27,10 +28,13 @@ SNIPPET_CHARS = 300
 
 @dataclass(slots=True)
 class CitationReader:
-    """One answer's marks. `text` is the visible answer so far; `unknown` counts marks that were dropped."""
+    """One answer's marks. `text` is the visible answer so far; `unknown` counts marks that were dropped.
+
+    `style` None: nothing is a mark, for answers in a form of their own.
+    """
 
     sources: tuple[Source, ...]
-    style: CitationStyle = "link"
+    style: CitationStyle | None = "link"
     text: str = ""
     annotations: list[Annotation] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
@@ -40,6 +44,9 @@ class CitationReader:
 
     def feed(self, piece: str) -> str:
         """Take a piece of the model's text; return what can be shown, never cut inside a mark."""
+        if self.style is None:
+            self.text += piece
+            return piece
         return self._advance(self._held + piece, final=False)
 
     def flush(self) -> str:
@@ -110,6 +117,12 @@ class CitationReader:
         shown = f"[[{number}]]({url})" if self.style == "link" else f"[{number}]"
         self.annotations.append(Annotation(len(self.text), len(self.text) + len(shown), url, source.document.title))
         self.text += shown
+
+
+def cited_all(sources: Sequence[Source]) -> tuple[Cited, ...]:
+    """Return every page of the sources once, for an answer without marks."""
+    pages = {source.document.url: source for source in reversed(sources)}
+    return tuple(_cited(source) for source in reversed(pages.values()))
 
 
 def _cited(source: Source) -> Cited:

@@ -7,6 +7,7 @@
     │   └── RequestTooLarge     413 invalid_request_error request_too_large
     ├── Unauthorized            401 invalid_request_error invalid_api_key | missing_api_key
     ├── QueueFull               429 rate_limit_error queue_full, with Retry-After
+    ├── RateLimited             429 rate_limit_error rate_limit_exceeded, with Retry-After: a key's own limit
     ├── SearchUnavailable       502 server_error upstream_error: every engine failed, each is named
     ├── Stopping                503 server_error overloaded: the server is being stopped
     ├── ModelUnavailable        503 server_error overloaded: the model cannot be reached
@@ -94,6 +95,18 @@ class QueueFull(AgentError):
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"The server is busy: all places are taken. Try again in {retry_after_s} seconds.")
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(AgentError):
+    """A key has made, or has running, as many requests as the settings allow it."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, limit: str, retry_after_s: int) -> None:
+        super().__init__(f"This key may {limit}. Try again in {retry_after_s} seconds.")
         self.retry_after_s = retry_after_s
 
 

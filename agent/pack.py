@@ -63,6 +63,12 @@ def _serving(ranked: Sequence[Ranked], budget_chars: int, earlier: Sequence[Sour
     return tuple(kept)
 
 
+def of_best_pages(ranked: Sequence[Ranked], most: int | None) -> tuple[Ranked, ...]:
+    """Return the passages of the `most` pages that rank best; of all for None."""
+    best = list(dict.fromkeys(row.passage.document.url for row in ranked))[:most]
+    return tuple(row for row in ranked if row.passage.document.url in best)
+
+
 def rendered(source: Source) -> str:
     """Return a source as the model sees it, in the published form of R1's search prompt."""
     date = f" ({source.document.date})" if source.document.date else ""

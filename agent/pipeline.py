@@ -16,7 +16,7 @@ from agent import plan as planning
 from agent.coverage import coverage
 from agent.fit import fitting_chars
 from agent.gaps import gaps
-from agent.pack import pack
+from agent.pack import of_best_pages, pack
 from agent.reason import Emit
 from agent.rounds import Rounds
 from agent.settings import EFFORTS
@@ -61,10 +61,10 @@ async def answer_from(
     `start`: when work on the question began, by anyio's clock (default: now).
     """
     if not reading.context.sources:
-        await emit(await answering.unasked(progress.nothing_read(reading), reading, emit))
+        await emit(await answering.unasked(progress.nothing_read(reading), question, reading, emit))
     elif reading.unrelated and (await tools.model.info()).small:
         # A small model does not see that its sources are beside the question, and cites them all the same.
-        await emit(await answering.unasked(progress.unrelated(reading), reading, emit))
+        await emit(await answering.unasked(progress.unrelated(reading), question, reading, emit))
     else:
         start = anyio.current_time() if start is None else start
         until = answering.thinking_until(start, question, await tools.model.info())
@@ -96,9 +96,10 @@ async def read(
     await rounds.first()
     await _fill_gaps(rounds, 1 if question.exact else effort.rounds, until, again)
     packing = time.monotonic()
+    passages = of_best_pages(rounds.ranking.passages, question.max_sources)
     if room is not None:
-        context_chars = await fitting_chars(rounds.ranking.passages, room, earlier)
-    context = pack(rounds.ranking.passages, context_chars, earlier)
+        context_chars = await fitting_chars(passages, room, earlier)
+    context = pack(passages, context_chars, earlier)
     return await _reading(rounds, context, context_chars, start, packing)
 
 

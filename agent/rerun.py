@@ -21,8 +21,8 @@ from agent.errors import AgentError, BadRequest
 from agent.settings import Settings
 from agent.tools import Tools
 from agent.types import Effort, Event, Message, Plan, Question, Reading, Usage
-from agent.wire import Chunks, Head
-from agent.wire_request import find_offer
+from agent.wire.chat_reply import Chunks, Head
+from agent.wire.offers import find_offer
 from retrieval.errors import RecordingError
 from retrieval.limits import RecordingLimits
 from retrieval.recording import Recorder, Replay

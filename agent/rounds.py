@@ -27,7 +27,7 @@ from retrieval.limits import FetchLimits, SearchLimits
 from retrieval.rank import Known, Ranking, rank
 from retrieval.read import OnPage, Outcome, ReadPages, read_pages
 from retrieval.rerank import reranked
-from retrieval.search import Found, search
+from retrieval.search import Found, preferring, search
 from retrieval.types import Document, EngineReport, Hit, Query
 
 PROGRESS_EVERY = 10
@@ -67,24 +67,25 @@ class Rounds:
             names = further_queries(self.plan.queries[0], found.hits, self._search_limits, self.plan.language)
             self.plan = replace(self.plan, further=(*self.plan.further, *names))
         if self.plan.further:
-            await self.emit(Progress(progress.searching_further(self.plan)))
+            further = tuple(query.text for query in self.plan.further)
+            await self.emit(Progress(progress.searching_further(self.plan), searching=further))
             found = await search_further(found, self.plan.further, self.tools.engines, self._search_limits)
         self.search_seconds += time.monotonic() - begun
-        return replace(found, hits=_distinct(self._named, found.hits))
+        return replace(found, hits=_distinct(self._named, self._ordered(found.hits)))
 
     async def another(self, queries: Sequence[Query], missing: str) -> None:
         """Search what the rounds before lacked, and read pages that were not asked for before."""
         begun = time.monotonic()
         self.plan = replace(self.plan, further=(*self.plan.further, *queries))
         self.again.append(tuple(queries))
-        await self.emit(
-            Progress(progress.another_round(self.plan.language, missing, [query.text for query in queries]))
-        )
+        texts = tuple(query.text for query in queries)
+        await self.emit(Progress(progress.another_round(self.plan.language, missing, texts), searching=texts))
         able = replace(self.found[-1], hits=())
         found = await search_further(able, queries, self.tools.engines, self._search_limits)
         asked = {urls.key(outcome.url) for read in self.read for outcome in read.outcomes}
         self.search_seconds += time.monotonic() - begun
-        await self._read(replace(found, hits=tuple(hit for hit in found.hits if urls.key(hit.url) not in asked)))
+        new = tuple(hit for hit in self._ordered(found.hits) if urls.key(hit.url) not in asked)
+        await self._read(replace(found, hits=new))
 
     @property
     def documents(self) -> list[Document]:
@@ -98,6 +99,9 @@ class Rounds:
         """The pages that the user named; the first to be read in the first round."""
         return [Hit(url, url) for address in self.plan.addresses if (url := urls.canonical(address))]
 
+    def _ordered(self, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+        return preferring(hits, self.question.filters.preferred_domains)
+
     @property
     def _search_limits(self) -> SearchLimits:
         limits = self.tools.search_limits
@@ -106,7 +110,8 @@ class Rounds:
     async def _search(self) -> Found:
         if not self.plan.queries:
             return Found((), ())
-        await self.emit(Progress(progress.searching(self.plan)))
+        texts = tuple(query.text for query in self.plan.queries)
+        await self.emit(Progress(progress.searching(self.plan), searching=texts))
         try:
             return await search(self.plan.queries, self.tools.engines, self._search_limits)
         except SearchFailed as error:
@@ -118,7 +123,8 @@ class Rounds:
     async def _read(self, found: Found) -> None:
         """Read the pages that were found, and rank them with all others."""
         self.found.append(found)
-        await self.emit(Progress(progress.found(self.plan, len(found.hits), self.limits.wanted)))
+        line = progress.found(self.plan, len(found.hits), self.limits.wanted)
+        await self.emit(Progress(line, found=tuple(hit.url for hit in found.hits)))
         ahead = self._ahead()
         outcome = await self._read_pages(found.hits, ahead, self._reporter(ahead))
         self.read.append(outcome)

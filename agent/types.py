@@ -3,14 +3,16 @@
 Knows nothing of HTTP or of OpenAI's shapes: `agent.wire` turns these into chunks and bodies.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from retrieval.types import Document, EngineReport, Query, Ranked, SearchFilters
 
 Role = Literal["system", "user", "assistant"]
 Effort = Literal["low", "medium", "high"]
 CitationStyle = Literal["link", "numeric"]
+Verbosity = Literal["low", "medium", "high"]
 FinishReason = Literal["stop", "length"]
 
 
@@ -34,6 +36,14 @@ class Sampling:
     frequency_penalty: float | None = None
     repetition_penalty: float | None = None
     seed: int | None = None
+    logit_bias: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """The JSON schema that an answer must keep to; such an answer carries no citation marks."""
+
+    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,9 @@ class Question:
     `brief`: a side request of a front end, such as for a title, answered with next to no thought.
     `max_answer_tokens` limits the visible answer, `max_total_tokens` reasoning and answer together.
     `max_seconds` is the time for all of it, at whose approach the answer is written without more thought.
-    `stop` applies to the visible answer only (at most four strings).
+    `stop` applies to the visible answer only (at most four strings). `think` False: it is answered without reasoning.
+    `form` None: plain text. `place`: where the user is, in one line. The answer rests on at most `max_sources` pages,
+    and at most `max_annotations` of its marks are listed; None sets no limit.
     """
 
     messages: tuple[Message, ...]
@@ -58,9 +70,15 @@ class Question:
     sampling: Sampling = field(default_factory=Sampling)
     citation_style: CitationStyle = "link"
     show_reasoning: bool = True
+    think: bool = True
+    form: AnswerForm | None = None
+    verbosity: Verbosity | None = None
+    place: str = ""
     max_answer_tokens: int | None = None
     max_total_tokens: int | None = None
     max_seconds: float | None = None
+    max_sources: int | None = None
+    max_annotations: int | None = None
     stop: tuple[str, ...] = ()
 
 
@@ -224,9 +242,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One readable line about the reading, in the language of the question; ends with a newline."""
+    """One readable line about the reading, in the language of the question; ends with a newline.
+
+    `searching`: the queries that are asked now; `found`: the addresses that a search has given.
+    """
 
     text: str
+    searching: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +274,10 @@ class Cited:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an answer ended. `text` is the whole visible answer; `cited[i]` is the source of mark i+1."""
+    """How an answer ended. `text` is the whole visible answer; `cited[i]` is the source of mark i+1.
+
+    `refusal`: why there is no answer in the form that was asked for; None where there is one.
+    """
 
     text: str
     reasoning: str
@@ -260,6 +286,7 @@ class Answer:
     usage: Usage
     finish_reason: FinishReason
     coverage: Coverage | None
+    refusal: str | None = None
 
 
 Event = Progress | Thinking | Text | Answer

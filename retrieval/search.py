@@ -230,6 +230,11 @@ def spread(hits: Sequence[Hit], pages_a_site: int, asked_for: Sequence[str] = ()
     return (*kept, *put_off)
 
 
+def preferring(hits: Sequence[Hit], domains: Sequence[str]) -> tuple[Hit, ...]:
+    """Put pages on some domains first; the order is kept otherwise."""
+    return tuple(sorted(hits, key=lambda hit: not any(urls.within(hit.url, domain) for domain in domains)))
+
+
 def passes(hit: Hit, filters: SearchFilters) -> bool:
     """Tell whether a hit satisfies the filters. A hit without a date passes the date filters: engines often omit it."""
     if filters.domains and not any(urls.within(hit.url, domain) for domain in filters.domains):

@@ -4,7 +4,7 @@ Knows nothing of models, prompts or HTTP servers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -36,13 +36,23 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchFilters:
-    """What a result must satisfy besides the words. Dates are ISO (YYYY-MM-DD), inclusive."""
+    """What a result must satisfy besides the words. Dates are ISO (YYYY-MM-DD), inclusive.
+
+    Pages on `preferred_domains` are read first. `country` is where the search is made from, two letters in lower case;
+    None: where the language is spoken.
+    """
 
     domains: tuple[str, ...] = ()
     excluded_domains: tuple[str, ...] = ()
     recency: Recency | None = None
     after: str | None = None
     before: str | None = None
+    preferred_domains: tuple[str, ...] = ()
+    country: str | None = None
+
+    def at(self, country: str) -> "SearchFilters":
+        """Return the same filters for a search made from a country."""
+        return replace(self, country=country)
 
     def first_day(self, today: date) -> str | None:
         """Return the earliest day that `after` and `recency` both allow, for engines that know days alone."""

@@ -23,7 +23,7 @@ from agent.remember import Remembering
 from agent.rerun import Screen, record, replay
 from agent.settings import Settings
 from agent.types import Message, Question
-from agent.wire import coverage_body, coverage_line
+from agent.wire.coverage_record import coverage_body, coverage_line
 from retrieval.cache import key
 from retrieval.cached import HITS, CachedEmbedder, CachedEngine, CachedPages, _deflated, _inflated, _json
 from retrieval.caches.sqlite import SqliteCache

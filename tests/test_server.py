@@ -15,6 +15,7 @@ import openai
 import pytest
 
 import server
+from agent import command
 from agent.ask import ask
 from agent.errors import ModelUnavailable, SearchUnavailable
 from agent.reason import ModelInfo
@@ -106,10 +107,8 @@ async def one_reading(question, plan, tools, emit, **options):
 
 
 @asynccontextmanager
-async def running(*, answer=tower, read=one_reading, tools=None, keep_alive_seconds=10.0, **settings):
-    app = server.create_app(
-        Settings(**settings), tools or FakeTools(), answer=answer, read=read, keep_alive_seconds=keep_alive_seconds
-    )
+async def running(*, answer=tower, read=one_reading, tools=None, limits=None, **settings):
+    app = server.create_app(Settings(**settings), tools or FakeTools(), answer=answer, read=read, limits=limits)
     async with (
         serving(app) as url,
         httpx2.AsyncClient(base_url=url, timeout=5, trust_env=False, verify=False) as client,
@@ -199,7 +198,7 @@ async def test_silence_is_filled():
         await anyio.sleep(0.2)
         await emit(ANSWER)
 
-    patient = running(answer=slow, keep_alive_seconds=0.05)
+    patient = running(answer=slow, limits=server.Limits(5, keep_alive_seconds=0.05))
     async with patient as client, client.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
         lines = await events(response)
 
@@ -341,13 +340,13 @@ async def test_keys(headers, status, code):
 
 
 async def test_all_but_the_public_paths_need_a_key():
-    paths = ["/v1/models", "/models", "/v1/nowhere", "/openapi.json", "/", "//health", "/health/", "/Health"]
+    paths = ["/v1/models", "/models", "/v1/nowhere", "/", "//health", "/health/", "/Health"]
     async with running(api_keys=("one",)) as client:
         refused = [(await client.get(path)).status_code for path in paths]
-        public = [(await client.get(path)).status_code for path in ("/health", "/ready", "/version")]
+        public = [(await client.get(path)).status_code for path in sorted(server.PUBLIC_PATHS)]
 
     assert refused == [401] * len(paths)
-    assert public == [200] * 3
+    assert public == [200] * len(server.PUBLIC_PATHS)
 
 
 async def test_a_wrong_key_in_the_stock_client():
@@ -534,15 +533,15 @@ async def test_doctor_tells_what_is_wrong(capsys):
     async def opened(settings):
         yield FakeTools(up=False)
 
-    assert await server.doctor(Settings(), opened) == 1
+    assert await command.doctor(Settings(), opened) == 1
     assert capsys.readouterr().out == (
         "model: down\nsearch: ok\nengine ddgs: ok\nengine brave: cooling: answered 429; asked again in 30 s\n"
     )
 
 
 def test_models_says_which_and_why():
-    assert "WELLREAD_MODEL_URL is not set" in server.describe_model(Settings())
-    told = server.describe_model(Settings(model_url="http://vllm:8000/v1", model_name="r1"))
+    assert "WELLREAD_MODEL_URL is not set" in command.describe_model(Settings())
+    told = command.describe_model(Settings(model_url="http://vllm:8000/v1", model_name="r1"))
     assert "r1 at http://vllm:8000/v1" in told
 
 

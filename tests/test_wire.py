@@ -24,29 +24,15 @@ from agent.types import (
     Timings,
     Usage,
 )
-from agent.wire import (
-    Chunks,
-    Head,
-    annotation_list,
-    completion_body,
-    coverage_line,
-    error_body,
-    search_body,
-    sse,
-    unique_titles,
-)
-from agent.wire_request import (
-    MAX_QUERY_CHARS,
-    MAX_QUESTION_CHARS,
-    ChatRequest,
-    Defaults,
-    Hints,
-    SearchRequest,
-    chat_question,
-    invalid_request,
-    past_answer,
-    search_question,
-)
+from agent.wire.chat_reply import Chunks, Head, completion_body
+from agent.wire.chat_request import ChatRequest, Defaults, Hints, chat_question
+from agent.wire.coverage_record import coverage_line
+from agent.wire.fields import MAX_QUESTION_CHARS
+from agent.wire.past_answers import past_answer
+from agent.wire.refusals import error_body, invalid_request
+from agent.wire.search_api import MAX_QUERY_CHARS, SearchRequest, search_body, search_question
+from agent.wire.sources import annotation_list, unique_titles
+from agent.wire.sse import sse
 from retrieval.types import Document, EngineReport, Passage, Query, Ranked, SearchFilters
 
 HEAD = Head("chatcmpl-1", 1_700_000_000, "wellread", "wellread-1")
@@ -223,7 +209,15 @@ def test_search_context_size_moves_the_dial_unless_effort_does():
         ({"stop": [1]}, "stop[0]"),
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
         ({"web_search_options": {"search_context_size": "huge"}}, "web_search_options.search_context_size"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": 5}}}, "response_format"),
+        ({"verbosity": "chatty"}, "verbosity"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"logit_bias": {"50256": 101}}, "logit_bias.50256"),
+        ({"function_call": {"name": "f"}}, "function_call"),
+        ({"web_search_options": {"user_location": {"country": "Russia"}}}, "web_search_options.user_location.country"),
+        ({"only_hostnames": [""]}, "only_hostnames"),
         ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"type": "function"}], "tool_choice": {"type": "function", "function": {}}}, "tool_choice"),
         ({"search_domain_filter": ["-"]}, "search_domain_filter"),

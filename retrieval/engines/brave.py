@@ -75,7 +75,7 @@ class BraveEngine:
 
 
 def _parameters(query: Query, page: int, today: date) -> dict[str, str | int]:
-    home = country(query.language)
+    home = country(query)
     return given(
         q=with_sites(query.text, query.filters, QUERY_CHARS, QUERY_WORDS),
         count=RESULTS_PER_PAGE,

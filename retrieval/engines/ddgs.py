@@ -73,7 +73,7 @@ class DdgsEngine:
 
     def _rows(self, client: TextSearch, query: Query, page: int) -> list[dict[str, Any]]:
         options: dict[str, Any] = {"page": page, "max_results": RESULTS_PER_PAGE, "backend": self._backend}
-        options["region"] = REGIONS.get(query.language or "en", "us-en")
+        options["region"] = _region(query)
         if query.filters.recency:
             options["timelimit"] = TIME_LIMITS[query.filters.recency]
         try:
@@ -83,6 +83,11 @@ class DdgsEngine:
             if "No results found" in str(error):
                 return []
             raise _translated(error) from error
+
+
+def _region(query: Query) -> str:
+    region = REGIONS.get(query.language or "en", "us-en")
+    return f"{query.filters.country}-{region.rpartition('-')[2]}" if query.filters.country else region
 
 
 def _translated(error: DDGSException) -> EngineError:

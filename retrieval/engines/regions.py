@@ -1,4 +1,6 @@
-"""The country that an engine is asked to search from, by the language of the query."""
+"""The country that an engine is asked to search from: the one that is wanted, else by the language of the query."""
+
+from retrieval.types import Query
 
 COUNTRIES = {
     "ar": "sa", "bg": "bg", "cs": "cz", "da": "dk", "de": "de", "el": "gr", "en": "us", "es": "es", "et": "ee",
@@ -8,6 +10,6 @@ COUNTRIES = {
 }  # fmt: skip
 
 
-def country(language: str | None) -> str | None:
+def country(query: Query) -> str | None:
     """Return a two-letter country code in lower case; None for a language without one country to name."""
-    return COUNTRIES.get(language or "")
+    return query.filters.country or COUNTRIES.get(query.language or "")

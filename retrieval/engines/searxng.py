@@ -62,7 +62,8 @@ def _parameters(query: Query, page: int) -> dict[str, str]:
     filters = query.filters
     parameters = {"q": with_sites(query.text, filters), "format": "json", "pageno": str(page)}
     if query.language:
-        parameters["language"] = query.language
+        country = query.filters.country
+        parameters["language"] = f"{query.language}-{country.upper()}" if country else query.language
     if filters.recency:
         parameters["time_range"] = TIME_RANGES[filters.recency]
     return parameters

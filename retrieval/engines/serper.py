@@ -59,7 +59,7 @@ def _asked(query: Query, page: int) -> dict[str, Any]:
         num=RESULTS_PER_PAGE,
         page=page,
         hl=LANGUAGES.get(query.language or "", query.language),
-        gl=country(query.language),
+        gl=country(query),
         tbs=_time(query.filters),
     )
 

@@ -1,0 +1,126 @@
+"""The `wellread` command: serve, models, doctor, ask. Knows no HTTP server: how to serve is given to it."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from agent.ask import ask
+from agent.build import files_searched, open_tools
+from agent.errors import BadSettings
+from agent.rerun import Screen, record, replay
+from agent.settings import Settings, load_settings
+from agent.telemetry import log_to_stderr
+from agent.tools import Tools
+from agent.version import VERSION
+from agent.wire.offers import OFFERS
+from retrieval.errors import WeightsError
+
+Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
+Serve = Callable[[Settings], Coroutine[Any, Any, None]]
+
+
+async def doctor(settings: Settings, opened: Opener = open_tools) -> int:
+    """Open the tools, check each and say what is wrong; 1 when something is."""
+    async with opened(settings) as tools:
+        checks = await tools.check(live=True)
+        engines = tools.engine_health()
+        folder = await files_searched(settings)
+    for name, state in checks.items():
+        say(f"{name}: {state}")
+    for name, state in engines.items():
+        say(f"engine {name}: {state}")
+    if folder:
+        say(folder)
+    return int(any(state != "ok" for state in checks.values()))
+
+
+def describe_model(settings: Settings) -> str:
+    """Say which model would run here and why."""
+    offers = ", ".join(offer.id for offer in OFFERS)
+    if settings.model_url:
+        name = settings.model_name or "the first model listed"
+        which = f"{name} at {settings.model_url}, because WELLREAD_MODEL_URL is set"
+    elif settings.model_name == "echo":
+        which = "echo, which only repeats its sources, because WELLREAD_MODEL_NAME says so"
+    else:
+        which = f"the embedded {settings.embedded_model} model, because WELLREAD_MODEL_URL is not set"
+        which += f"; its weights are kept in {settings.models_dir}"
+    return f"Runs {which}.\nOffered to clients: {offers}."
+
+
+def run(arguments: Sequence[str] | None, serve: Serve) -> int:
+    """Run the command; returns its exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return _run(chosen, serve)
+    except (BadSettings, WeightsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("wellread", description="Reads the web before it answers.")
+    parser.add_argument("--version", action="version", version=f"wellread {VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="serve the OpenAI API; set up by WELLREAD_ variables")
+    serving.add_argument("--host", help="address to listen on, instead of WELLREAD_HOST")
+    serving.add_argument("--port", type=int, help="port to listen on, instead of WELLREAD_PORT; 0 takes a free one")
+    commands.add_parser("models", help="say which model would run here, and why")
+    commands.add_parser("doctor", help="check the model and the search; say what is wrong")
+    asking = commands.add_parser("ask", help="ask a running server and print its answer as it comes")
+    asking.add_argument("question", nargs="?", help="what to ask; a replay has its own")
+    asking.add_argument("--url", default="http://127.0.0.1:8000", help="address of the server (%(default)s)")
+    asking.add_argument("--key", help="API key of the server")
+    asking.add_argument("--model", default="wellread", help="model id (%(default)s)")
+    kept = asking.add_mutually_exclusive_group()
+    kept.add_argument("--record", type=Path, metavar="ZIP", help="answer without a server; keep searches and pages")
+    kept.add_argument("--replay", type=Path, metavar="ZIP", help="answer a recording's question without network")
+    asking.add_argument("--context", action="store_true", help="with these two: print only what the model is given")
+    return parser
+
+
+def _run(chosen: argparse.Namespace, serve: Serve) -> int:
+    if chosen.command == "ask":
+        return _ask(chosen)
+    given = {name: getattr(chosen, name, None) for name in ("host", "port")}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    if chosen.command == "models":
+        say(describe_model(settings))
+        return 0
+    log_to_stderr(settings.log_level.upper())
+    # A stop while weights are still loading unwinds what is open, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if chosen.command == "doctor":
+        return asyncio.run(doctor(settings))
+    asyncio.run(serve(settings))
+    return 0
+
+
+def _ask(chosen: argparse.Namespace) -> int:
+    if chosen.replay and chosen.question:
+        raise BadSettings("A replay asks the question of its recording: leave yours out.")
+    if not chosen.replay and not (chosen.question or "").strip():
+        raise BadSettings("Say what to ask.")
+    if chosen.context and not (chosen.record or chosen.replay):
+        raise BadSettings("--context goes with --record or --replay.")
+    if not (chosen.record or chosen.replay):
+        return ask(chosen.question, chosen.url, chosen.key, chosen.model, sys.stdout)
+    settings = load_settings()
+    log_to_stderr("WARNING")
+    screen = Screen(sys.stdout, context_only=chosen.context)
+    if chosen.replay:
+        return asyncio.run(replay(settings, open_tools, chosen.replay, screen))
+    return asyncio.run(record(settings, open_tools, chosen.record, chosen.question, chosen.model, screen))
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

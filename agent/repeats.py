@@ -1,0 +1,45 @@
+"""Keeps finished answers for a short while, for clients that repeat a request by themselves after a broken connection.
+
+They would else wait for fifty pages again. Only the owner of a request is given its answer.
+"""
+
+import hashlib
+from typing import Final
+
+from cachetools import TTLCache
+
+from agent.reason import Emit
+from agent.types import Answer, Question, Text, Thinking
+
+MOST_CHARS: Final = 10_000_000
+
+
+class Repeats:
+    """The answers of the last `seconds`, at most `most_chars` characters of them."""
+
+    def __init__(self, seconds: float, most_chars: int = MOST_CHARS) -> None:
+        self._kept: TTLCache[bytes, Answer] = TTLCache(most_chars, seconds, getsizeof=_chars)
+
+    def keep(self, owner: str, question: Question, answer: Answer) -> None:
+        """Remember an answer; what is too large is not kept."""
+        if self._kept.ttl > 0 and _chars(answer) <= self._kept.maxsize:
+            self._kept[_key(owner, question)] = answer
+
+    def of(self, owner: str, question: Question) -> Answer | None:
+        """Return the answer that was given to the same owner's same question lately."""
+        return self._kept.get(_key(owner, question))
+
+
+async def say_again(answer: Answer, emit: Emit) -> None:
+    """Tell an answer that was given before: its thoughts, its text, its end."""
+    await emit(Thinking(answer.reasoning))
+    await emit(Text(answer.text))
+    await emit(answer)
+
+
+def _key(owner: str, question: Question) -> bytes:
+    return hashlib.sha256(f"{owner}\n{question!r}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _chars(answer: Answer) -> int:
+    return len(answer.text) + len(answer.reasoning) + 200 * len(answer.cited) + 1_000

@@ -1,0 +1,138 @@
+"""The replies of POST /v1/chat/completions: events -> chunks of a stream, or one body. Pure.
+
+Each rule here was found by trying real clients: role only in the first delta; reasoning under both of its names or
+under neither, and never together with content; annotations only in the chunk that ends the answer; no key `error`
+in a good chunk; no SSE field but `data`.
+"""
+
+from dataclasses import dataclass
+
+from agent.errors import AgentError
+from agent.types import Answer, Event, Progress, Text
+from agent.wire.refusals import error_body
+from agent.wire.sources import annotation_list, sources, usage_body
+from agent.wire.sse import DONE, Json, sse
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What all chunks and the body of one completion share. `created` is in Unix seconds.
+
+    `service_tier`: what the client wanted to be told of it; None says nothing.
+    """
+
+    id: str
+    created: int
+    model: str
+    fingerprint: str
+    service_tier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """Writes the chunks of one streamed completion."""
+
+    head: Head
+    include_usage: bool = False
+    show_reasoning: bool = True
+
+    def opening(self) -> Json:
+        """Write the chunk that opens the stream, the only one with a role."""
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def keep_alive(self) -> Json:
+        """Write a chunk that says nothing: clients time the gap between chunks, not between bytes."""
+        return self._chunk({})
+
+    def status(self, description: str, *, done: bool) -> Json:
+        """Write a chunk that says nothing but to Open WebUI, which shows it as a line of status."""
+        data = {"description": description, "done": done}
+        return self._chunk({}) | {"event": {"type": "status", "data": data}}
+
+    def event(self, event: Event) -> list[Json]:
+        """Write what one event says; nothing for one that says nothing or is hidden."""
+        if isinstance(event, Answer):
+            return self._ending(event)
+        if not event.text:
+            return []
+        if isinstance(event, Text):
+            return [self._chunk({"content": event.text})]
+        return [self._chunk(_reasoning(event.text))] if self.show_reasoning else []
+
+    def _ending(self, answer: Answer) -> list[Json]:
+        annotations = annotation_list(answer)
+        refused = [self._chunk({"refusal": answer.refusal})] if answer.refusal else []
+        delta: Json = {"annotations": annotations} if annotations else {}
+        last = [*refused, self._chunk(delta, answer.finish_reason) | sources(answer)]
+        if self.include_usage:
+            last.append(self._object() | {"choices": [], "usage": usage_body(answer.usage)})
+        return last
+
+    def _chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage: Json = {"usage": None} if self.include_usage else {}
+        return self._object() | {"choices": [choice]} | usage
+
+    def _object(self) -> Json:
+        return _head(self.head, "chat.completion.chunk")
+
+
+class ChatStream:
+    """Writes a streamed completion as bytes. `status`: progress is told in Open WebUI's way, and not as reasoning."""
+
+    def __init__(self, chunks: Chunks, *, status: bool = False) -> None:
+        self._chunks = chunks
+        self._status = status
+        self._doing = ""
+
+    def opening(self) -> bytes:
+        """Write what opens the stream, before any work."""
+        return sse(self._chunks.opening())
+
+    def keep_alive(self) -> bytes:
+        """Write what fills a silence."""
+        return sse(self._chunks.keep_alive())
+
+    def event(self, event: Event) -> bytes:
+        """Write what one event says."""
+        return b"".join(map(sse, self._told(event)))
+
+    def ending(self, error: AgentError | None) -> bytes:
+        """Write what ends the stream: for an error an event of its own, since the status went out long ago."""
+        return (sse(error_body(error)) if error else b"") + DONE
+
+    def _told(self, event: Event) -> list[Json]:
+        if not self._status:
+            return self._chunks.event(event)
+        if isinstance(event, Progress):
+            self._doing = event.text.strip()
+            return [self._chunks.status(self._doing, done=False)]
+        doing, self._doing = self._doing, ""
+        done = [self._chunks.status(doing, done=True)] if doing else []
+        return done + self._chunks.event(event)
+
+
+def completion_body(head: Head, answer: Answer, *, show_reasoning: bool = True) -> Json:
+    """Write a whole completion as one body."""
+    message: Json = {"role": "assistant", "content": answer.text, "refusal": answer.refusal}
+    if show_reasoning and answer.reasoning:
+        message |= _reasoning(answer.reasoning)
+    message["annotations"] = annotation_list(answer)
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
+    body = _head(head, "chat.completion") | {"choices": [choice], "usage": usage_body(answer.usage)}
+    return body | sources(answer)
+
+
+def _head(head: Head, kind: str) -> Json:
+    common = {
+        "id": head.id,
+        "object": kind,
+        "created": head.created,
+        "model": head.model,
+        "system_fingerprint": head.fingerprint,
+    }
+    return common if head.service_tier is None else common | {"service_tier": "default"}
+
+
+def _reasoning(text: str) -> Json:
+    return {"reasoning_content": text, "reasoning": text}

@@ -1,0 +1,245 @@
+"""What the OpenAPI document says of replies, errors and keys; requests describe themselves. Pure."""
+
+from typing import Any, Final
+
+from agent.wire.sse import Json
+
+DESCRIPTION: Final = """Reads forty to fifty web pages, then lets a reasoning model answer from them, with citations.
+
+Any client of OpenAI's API works: set its base URL to this server's /v1. Fields that are not listed are ignored.
+Errors have OpenAI's shape. Streams are server-sent events."""
+
+STRING: Final[Json] = {"type": "string"}
+INTEGER: Final[Json] = {"type": "integer"}
+NUMBER: Final[Json] = {"type": "number"}
+BOOLEAN: Final[Json] = {"type": "boolean"}
+FREE: Final[Json] = {"type": "object", "additionalProperties": True}
+
+
+def _nullable(schema: Json) -> Json:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _many(schema: Json) -> Json:
+    return {"type": "array", "items": schema}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(optional: Json | None = None, **required: Json) -> Json:
+    """Write an object that has at least these."""
+    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def _one_of(*values: str) -> Json:
+    return {"type": "string", "enum": list(values)}
+
+
+NULL_STRING: Final = _nullable(STRING)
+REASONS: Final = _one_of("stop", "length")
+SPAN: Final[Json] = {"start_index": INTEGER, "end_index": INTEGER, "url": STRING, "title": STRING}
+CITED: Final[Json] = {
+    "citations": {**_many(STRING), "description": "addresses; the one at index i carries mark i+1"},
+    "search_results": _many(_ref("SearchResult")),
+    "coverage": _ref("Coverage"),
+}
+THOUGHTS: Final[Json] = {"reasoning_content": STRING, "reasoning": STRING}
+HEAD: Final[Json] = {"id": STRING, "created": INTEGER, "model": STRING, "system_fingerprint": STRING}
+
+SCHEMAS: Final[Json] = {
+    "Error": _object(error=_object(message=STRING, type=STRING, param=NULL_STRING, code=NULL_STRING)),
+    "Usage": _object(
+        prompt_tokens=INTEGER,
+        completion_tokens=INTEGER,
+        total_tokens=INTEGER,
+        prompt_tokens_details=_object(cached_tokens=INTEGER),
+        completion_tokens_details=_object(reasoning_tokens=INTEGER),
+    ),
+    "UrlCitation": _object(type=_one_of("url_citation"), url_citation=_object(None, **SPAN)),
+    "SearchResult": _object(
+        title=STRING, url=STRING, date=NULL_STRING, last_updated=NULL_STRING, snippet=STRING, source=_one_of("web")
+    ),
+    "Coverage": _object(
+        found={**INTEGER, "description": "distinct addresses that search gave"},
+        asked={**INTEGER, "description": "pages that were begun to be fetched"},
+        read={**INTEGER, "description": "pages whose text was ranked"},
+        cached={**INTEGER, "description": "of these, pages that were in the cache"},
+        used={**INTEGER, "description": "pages that the model was given"},
+        cited={**INTEGER, "description": "pages that the answer names"},
+        skipped={"type": "object", "additionalProperties": INTEGER, "description": "pages not read, by reason"},
+        pages=_many(
+            _object(
+                {"cached": BOOLEAN},
+                url=STRING,
+                status=_one_of("read", "skipped"),
+                reason=NULL_STRING,
+                ms=INTEGER,
+                bytes=INTEGER,
+                chars=INTEGER,
+            )
+        ),
+        engines=_many(_object({"reason": STRING}, name=STRING, status=STRING, results=INTEGER, ms=INTEGER)),
+        rounds=INTEGER,
+        deadline_hit=BOOLEAN,
+        notes=_many(STRING),
+    ),
+    "ChatCompletion": _object(
+        {**CITED, "service_tier": _one_of("default")},
+        **HEAD,
+        object=_one_of("chat.completion"),
+        choices=_many(
+            _object(
+                index=INTEGER,
+                message=_object(
+                    THOUGHTS,
+                    role=_one_of("assistant"),
+                    content=STRING,
+                    refusal=NULL_STRING,
+                    annotations=_many(_ref("UrlCitation")),
+                ),
+                logprobs={"type": "null"},
+                finish_reason=REASONS,
+            )
+        ),
+        usage=_ref("Usage"),
+    ),
+    "ChatCompletionChunk": _object(
+        {**CITED, "usage": _nullable(_ref("Usage")), "service_tier": _one_of("default"), "event": FREE},
+        **HEAD,
+        object=_one_of("chat.completion.chunk"),
+        choices=_many(
+            _object(
+                index=INTEGER,
+                delta=_object(
+                    {
+                        **THOUGHTS,
+                        "role": _one_of("assistant"),
+                        "content": STRING,
+                        "refusal": STRING,
+                        "annotations": _many(_ref("UrlCitation")),
+                    }
+                ),
+                logprobs={"type": "null"},
+                finish_reason=_nullable(REASONS),
+            )
+        ),
+    ),
+    "Response": _object(
+        {**CITED, "usage": FREE},
+        id=STRING,
+        object=_one_of("response"),
+        created_at=INTEGER,
+        status=_one_of("completed", "incomplete", "failed", "in_progress"),
+        error=_nullable(_object(code=STRING, message=STRING)),
+        incomplete_details=_nullable(_object(reason=STRING)),
+        instructions=NULL_STRING,
+        model=STRING,
+        output=_many(_object(id=STRING, type=_one_of("web_search_call", "reasoning", "message"))),
+        parallel_tool_calls=BOOLEAN,
+        metadata={"type": "object", "additionalProperties": STRING},
+        tools=_many(FREE),
+        tool_choice=STRING,
+        temperature=_nullable(NUMBER),
+        top_p=_nullable(NUMBER),
+    ),
+    "ResponseEvent": _object(
+        {"response": _ref("Response"), "output_index": INTEGER, "item": FREE, "delta": STRING},
+        type=STRING,
+        sequence_number=INTEGER,
+    ),
+    "SearchReply": _object(
+        id=STRING,
+        object=_one_of("search.result"),
+        queries=_many(STRING),
+        context={**STRING, "description": "the very text that a model would be given"},
+        results=_many(
+            _object(
+                index=INTEGER,
+                url=STRING,
+                title=STRING,
+                date=NULL_STRING,
+                site=STRING,
+                language=NULL_STRING,
+                also_at=_many(STRING),
+                score=NUMBER,
+                passages=_many(_object(text=STRING, score=NUMBER, start=INTEGER, end=INTEGER)),
+            )
+        ),
+        coverage=_ref("Coverage"),
+        timings_ms={"type": "object", "additionalProperties": INTEGER},
+    ),
+    "Model": _object(
+        {"name": STRING, "context_length": INTEGER, "max_model_len": INTEGER},
+        id=STRING,
+        object=_one_of("model"),
+        created=INTEGER,
+        owned_by=STRING,
+    ),
+    "ModelList": _object(object=_one_of("list"), data=_many(_ref("Model"))),
+    "Health": _object(status=STRING),
+    "Ready": _object(
+        status=_one_of("ready", "not ready"),
+        checks={"type": "object", "additionalProperties": STRING},
+        engines={"type": "object", "additionalProperties": STRING},
+    ),
+    "Version": _object(name=STRING, version=STRING),
+}
+ERRORS: Final = {
+    400: "Something in the request is wrong: `param` names the field, the message the remedy.",
+    401: "No key, or not a valid one.",
+    404: "There is no such model.",
+    408: "The body came too slowly.",
+    413: "The body is too large.",
+    429: "The server is busy, or the key has reached its limit; Retry-After says when to come again.",
+    500: "A fault of the server.",
+    502: "Search or the model failed; repeating does the whole work again.",
+    503: "The model cannot be reached, or the server is stopping; nothing was done yet.",
+    504: "The answer was not finished in time.",
+}
+
+
+def _reply(name: str, text: str, stream: str = "") -> Json:
+    content: Json = {"application/json": {"schema": _ref(name)}}
+    if stream:
+        content["text/event-stream"] = {"schema": {**STRING, "description": f"events, each a {stream}"}}
+    return {"description": text, "content": content}
+
+
+def _route(summary: str, done: Json, *refusals: int, other: dict[int, Json] | None = None) -> dict[str, Any]:
+    errors = {status: _reply("Error", ERRORS[status]) for status in refusals}
+    return {"summary": summary, "responses": {200: done, **errors, **(other or {})}}
+
+
+WORK: Final = (400, 401, 404, 408, 413, 429, 500, 502, 503, 504)
+CHAT: Final = _route("Answer a conversation", _reply("ChatCompletion", "The answer.", "ChatCompletionChunk"), *WORK)
+RESPONSES: Final = _route(
+    "Answer a conversation, in the newer API's shape", _reply("Response", "The answer.", "ResponseEvent"), *WORK
+)
+SEARCH: Final = _route("Read the web for a query, without an answer", _reply("SearchReply", "What was read."), *WORK)
+MODELS: Final = _route("List the models", _reply("ModelList", "The models."), 401)
+MODEL: Final = _route("Tell of one model", _reply("Model", "The model."), 401, 404)
+HEALTH: Final = _route("Tell that the process lives", _reply("Health", "It lives."))
+NOT_READY: Final = {503: _reply("Ready", "It could not, and why.")}
+READY: Final = _route("Tell whether an answer could be given now", _reply("Ready", "It could."), other=NOT_READY)
+RELEASE: Final = _route("Tell which release runs", _reply("Version", "The release."))
+
+
+def completed(document: Json) -> Json:
+    """Add to the framework's document what it does not know, replies and keys, and take out what is not so."""
+    paths = {
+        path: {verb: _operation(told) for verb, told in verbs.items()} for path, verbs in document["paths"].items()
+    }
+    requests = {
+        name: schema
+        for name, schema in document.get("components", {}).get("schemas", {}).items()
+        if name not in {"HTTPValidationError", "ValidationError"}
+    }
+    components = {"schemas": {**requests, **SCHEMAS}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
+    return document | {"paths": paths, "components": components, "security": [{"key": []}, {}]}
+
+
+def _operation(told: Json) -> Json:
+    """Take out the status 422: what is invalid is told with 400, as OpenAI does."""
+    return told | {"responses": {status: reply for status, reply in told["responses"].items() if status != "422"}}

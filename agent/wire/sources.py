@@ -1,0 +1,79 @@
+"""What tells of an answer's sources: the lists beside it, its marks, and what it cost."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from agent.types import Annotation, Answer, Cited, Usage
+from agent.wire.coverage_record import coverage_body
+from agent.wire.sse import Json
+
+
+def sources(answer: Answer) -> Json:
+    """Write the keys beside `choices` that tell of the search; none when nothing was searched."""
+    if answer.coverage is None:
+        return {}
+    titles = unique_titles(answer.cited)
+    return {
+        "citations": [cited.url for cited in answer.cited],
+        "search_results": [_search_result(cited, titles[cited.url]) for cited in answer.cited],
+        "coverage": coverage_body(answer.coverage),
+    }
+
+
+def annotation_list(answer: Answer) -> list[Json]:
+    """Write the citation marks as chat completions have them."""
+    return [{"type": "url_citation", "url_citation": mark} for mark in marks(answer)]
+
+
+def marks(answer: Answer) -> list[Json]:
+    """Write where the citation marks stand; offsets count Unicode code points, the end is exclusive."""
+    titles = unique_titles((*answer.cited, *answer.annotations))
+    return [
+        {"start_index": mark.start, "end_index": mark.end, "url": mark.url, "title": titles[mark.url]}
+        for mark in answer.annotations
+    ]
+
+
+def unique_titles(pages: Iterable[Cited | Annotation]) -> dict[str, str]:
+    """Give every URL a title of its own: front ends number sources by distinct titles."""
+    titles: dict[str, str] = {}
+    taken: set[str] = set()
+    for page in pages:
+        if page.url not in titles:
+            titles[page.url] = _free_title(page.title, page.url, taken)
+            taken.add(titles[page.url])
+    return titles
+
+
+def usage_body(usage: Usage) -> Json:
+    """Write the tokens of all model calls of a request."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def _search_result(cited: Cited, title: str) -> Json:
+    result = {"title": title, "url": cited.url, "date": cited.date, "last_updated": None, "snippet": cited.snippet}
+    return result | {"source": "web"}
+
+
+def _free_title(title: str, url: str, taken: set[str]) -> str:
+    host = _host(url)
+    title = " ".join(title.split()) or host
+    number = 1
+    free = title
+    while free in taken:
+        number += 1
+        free = f"{title} ({host})" if number == 2 else f"{title} ({host}, {number - 1})"
+    return free
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
