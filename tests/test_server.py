@@ -123,12 +123,20 @@ async def plain():
         yield client
 
 
+ASKED_TWICE = {"model": "wellread", "input": "Who built it?"}
+
+
 def body(text="Who built it?", **fields):
     return {"model": "wellread", "messages": [{"role": "user", "content": text}], **fields}
 
 
 async def events(response):
     return [line.removeprefix("data: ") async for line in response.aiter_lines() if line]
+
+
+def chunks_of(response):
+    lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
 
 
 def sdk(client, key="none"):
@@ -627,3 +635,159 @@ def test_a_signal_stops_the_server_with_its_streams():
     assert rest == "tools closed\nleft\n"
     assert process.returncode == 0
     assert time.monotonic() - start < 2
+
+
+# ---- the Responses API
+
+
+async def test_the_stock_client_streams_a_response(plain):
+    async with sdk(plain) as stock, stock.responses.stream(model="wellread", input="Who built it?") as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+
+    assert kinds[0] == "response.created"
+    assert kinds[-1] == "response.completed"
+    assert final.output_text == ANSWER.text
+    assert final.output[-1].content[0].annotations[0].url == URL
+    assert final.usage.total_tokens == 30
+
+
+async def test_the_stock_client_gets_a_whole_response(plain):
+    async with sdk(plain) as stock:
+        response = await stock.responses.create(model="wellread", input="Who built it?", metadata={"a": "b"})
+
+    assert response.output_text == ANSWER.text
+    assert [item.type for item in response.output] == ["reasoning", "message"]
+    assert response.metadata == {"a": "b"}
+    assert response.coverage["cited"] == 1
+
+
+async def test_an_error_in_a_streamed_response_ends_it():
+    async with running(answer=broken_search) as client, sdk(client) as stock:
+        stream = await stock.responses.create(model="wellread", input="Who built it?", stream=True)
+        events_ = [event async for event in stream]
+
+    assert events_[-1].type == "response.failed"
+    assert "ddgs" in events_[-1].response.error.message
+
+
+async def test_an_answer_may_be_referred_to_by_its_id_by_its_owner_alone():
+    asked = []
+
+    async def noting(question, tools, emit):
+        asked.append(question)
+        await tower(question, tools, emit)
+
+    async with running(answer=noting, api_keys=("one", "two")) as client:
+        mine, other = ({"authorization": f"Bearer {key}"} for key in ("one", "two"))
+        first = (await client.post("/v1/responses", json=ASKED_TWICE, headers=mine)).json()
+        reference = {"type": "item_reference", "id": first["output"][-1]["id"]}
+        turns = [{"role": "user", "content": "Who?"}, reference, {"role": "user", "content": "And when was it built?"}]
+        again = {"model": "wellread", "input": turns}
+        second = await client.post("/v1/responses", json=again, headers=mine)
+        foreign = await client.post("/v1/responses", json=again, headers=other)
+
+    assert second.status_code == 200
+    assert asked[-1].messages[1].content == "Eiffel [1]"
+    assert (foreign.status_code, foreign.json()["error"]["code"]) == (400, "item_not_found")
+
+
+# ---- repeats, limits of keys, long waits
+
+
+async def test_a_client_that_repeats_itself_gets_the_same_answer_without_new_work():
+    answers = []
+
+    async def counting(question, tools, emit):
+        answers.append(question)
+        await tower(question, tools, emit)
+
+    async with running(answer=counting) as client:
+        first = await client.post("/v1/chat/completions", json=body())
+        repeat = {"x-stainless-retry-count": "1"}
+        second = await client.post("/v1/chat/completions", json=body(), headers=repeat)
+        streamed = await client.post("/v1/chat/completions", json=body(stream=True), headers=repeat)
+        other = await client.post("/v1/chat/completions", json=body("Who else?"), headers=repeat)
+        anew = await client.post("/v1/chat/completions", json=body(), headers={"x-stainless-retry-count": "0"})
+
+    assert len(answers) == 3
+    assert {reply.status_code for reply in (first, second, streamed, other, anew)} == {200}
+    assert second.json()["choices"] == first.json()["choices"]
+    assert second.json()["coverage"] == first.json()["coverage"]
+    assert MARK in streamed.text
+
+
+async def test_a_key_is_told_what_is_left_and_refused_beyond_it():
+    async with running(api_keys=("one", "two"), key_requests_per_minute=2) as client:
+        mine, other = ({"authorization": f"Bearer {key}"} for key in ("one", "two"))
+        replies = [await client.post("/v1/chat/completions", json=body(), headers=mine) for _ in range(3)]
+        others = await client.post("/v1/chat/completions", json=body(), headers=other)
+        models = await client.get("/v1/models", headers=mine)
+
+    left = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
+    assert ([reply.status_code for reply in replies], left) == ([200, 200, 429], ["1", "0", "0"])
+    refused = replies[-1]
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["x-ratelimit-limit-requests"] == "2"
+    assert refused.headers["x-ratelimit-reset-requests"].endswith("s")
+    assert (others.status_code, models.status_code) == (200, 200)
+
+
+async def test_a_key_may_have_so_many_requests_running():
+    endless = Endless()
+    async with running(answer=endless, key_concurrent=1) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(leaving, client, False)
+            await wait_until(lambda: endless.running)
+            refused = await client.post("/v1/search", json={"query": "tower"})
+            group.cancel_scope.cancel()
+        await wait_until(lambda: not endless.running)
+        after = await client.post("/v1/search", json={"query": "tower"})
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert after.status_code == 200
+
+
+@pytest.mark.parametrize("answer", [tower, broken_search])
+async def test_a_body_that_takes_long_begins_with_blank_lines(answer):
+    async def slow(question, tools, emit):
+        await anyio.sleep(0.2)
+        await answer(question, tools, emit)
+
+    limits = server.Limits(5, keep_alive_seconds=0.02, body_patience_seconds=0.05)
+    async with running(answer=slow, limits=limits) as client:
+        reply = await client.post("/v1/chat/completions", json=body())
+
+    assert (reply.status_code, reply.content[:2]) == (200, b"\n\n")
+    assert set(reply.json()) & {"choices", "error"}
+
+
+async def test_events_that_wait_are_written_together():
+    async def hasty(question, tools, emit):
+        for piece in range(60):
+            await emit(Text(f"{piece} "))
+        await emit(ANSWER)
+
+    async with running(answer=hasty) as client:
+        chunks = chunks_of(await client.post("/v1/chat/completions", json=body(stream=True)))
+    said = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks]
+
+    assert "".join(said) == "".join(f"{piece} " for piece in range(60))
+
+
+# ---- status events
+
+
+async def statuses(client, **options):
+    return chunks_of(await client.post("/v1/chat/completions", json=body(stream=True), **options))
+
+
+async def test_progress_as_status_events_when_wanted(plain):
+    chunks = await statuses(plain, headers={"x-status": "on"})
+    told = [chunk["event"]["data"] for chunk in chunks if "event" in chunk]
+    thoughts = "".join(chunk["choices"][0]["delta"].get("reasoning", "") for chunk in chunks)
+
+    assert told == [{"description": "Searching", "done": False}, {"description": "Searching", "done": True}]
+    assert thoughts == "Hm."
+    assert not any("event" in chunk for chunk in await statuses(plain))

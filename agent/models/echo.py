@@ -57,16 +57,18 @@ class EchoModel:
         return " ".join(f"{title}: {first} [{number}]." for number, title, first in sources)
 
 
-def _instance(schema: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401  (whatever a schema says)
-    """Make the plainest value of a JSON schema: `text` for every string, true, and empty lists."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    match schema["type"]:
-        case "object":
-            return {name: _instance(part, text) for name, part in schema["properties"].items()}
-        case "array":
-            return []
-        case "boolean":
-            return True
-        case _:
-            return text[: schema.get("maxLength")]
+def _instance(schema: object, text: str) -> Any:  # noqa: ANN401  (whatever a schema says)
+    """Make the plainest value of a JSON schema: `text` for every string, true, zero, and empty lists."""
+    if not isinstance(schema, Mapping):
+        return text
+    if "const" in schema or schema.get("enum"):
+        return schema.get("const", [*schema.get("enum", []), None][0])
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices:
+        return _instance(choices[0], text)
+    kinds = schema.get("type", "string")
+    kind = kinds[0] if isinstance(kinds, list) else kinds
+    if kind == "object":
+        return {name: _instance(part, text) for name, part in schema.get("properties", {}).items()}
+    plain = {"array": [], "boolean": True, "integer": 0, "number": 0, "null": None}
+    return plain.get(kind, text[: schema.get("maxLength")])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
+from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from agent.errors import BadRequest
@@ -184,6 +185,11 @@ def answer_form(kind: str, schema: object, param: str) -> AnswerForm | None:
         raise BadRequest(f"{param}: json_schema needs a JSON schema, as an object.", param)
     if len(repr(schema)) > MAX_SCHEMA_CHARS:
         raise BadRequest(f"{param}: the schema is longer than {MAX_SCHEMA_CHARS} characters.", param)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        message = f"{param}: not a valid JSON schema at {error.json_path}: {error.message[:200]}."
+        raise BadRequest(message, param) from error
     return AnswerForm(schema)
 
 

@@ -129,7 +129,7 @@ class ResponseStream:
         if event.searching:
             return self._close_search() + self._close_thought() + self._open_search(event.searching)
         closed = self._close_search(event.found) if event.found or self._search else b""
-        return closed + self._think(event.text)
+        return closed + (self._think(event.text) if event.text else b"")
 
     def _open_search(self, queries: tuple[str, ...]) -> bytes:
         action: Json = {"type": "search", "query": queries[0], "queries": list(queries)}
