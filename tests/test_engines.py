@@ -104,6 +104,11 @@ async def test_searxng_without_results_has_no_more():
     ("query", "page", "sent"),
     [
         (Query("pier"), 1, {"q": "pier", "format": "json", "pageno": "1"}),
+        (
+            Query("pier", "en", SearchFilters(country="gb")),
+            1,
+            {"q": "pier", "format": "json", "pageno": "1", "language": "en-GB"},
+        ),
         (Query("пирс & co", "ru"), 3, {"q": "пирс & co", "format": "json", "pageno": "3", "language": "ru"}),
         (
             Query("pier", None, FILTERS),
@@ -241,6 +246,12 @@ async def test_each_ddgs_search_has_a_client_of_its_own():
     assert [options["page"] for _, options in public.calls] == [1, 2]
     await DdgsEngine(0.2, public).search(Query("pier"), 1)
     assert public.timeouts[-1] == 1
+
+
+async def test_ddgs_searches_from_the_users_country():
+    public = Public()
+    await ask(public, Query("pier", "ru", SearchFilters(country="de")))
+    assert public.calls[0][1]["region"] == "de-ru"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The main job with every real part but the models: sample web, fetch, clean, rank, pack, and a stock OpenAI client."""
 
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -80,6 +81,53 @@ async def test_a_russian_question_is_told_of_in_russian(tools):
     assert said.startswith("Ищу в сети")
     assert "Прочитано страниц: 50" in said
     assert chunks[-1].citations
+
+
+SCHEMA = {"type": "object", "properties": {"module": {"type": "string"}}, "required": ["module"]}
+
+
+async def test_an_answer_in_a_schema_has_no_marks_but_lists_its_sources(tools):
+    form = {"type": "json_schema", "json_schema": {"name": "m", "schema": SCHEMA}}
+    async with serving(tools) as client:
+        reply = await client.chat.completions.create(**asked(response_format=form))
+        response = await client.responses.create(
+            model="wellread", input=QUESTION, text={"format": {"type": "json_schema", "name": "m", "schema": SCHEMA}}
+        )
+    message = reply.choices[0].message
+    assert set(json.loads(message.content)) == set(json.loads(response.output_text)) == {"module"}
+    assert not message.annotations
+    assert len(reply.citations) == reply.coverage["used"] > 0
+    assert response.text.format.type == "json_schema"
+
+
+async def test_where_nothing_was_read_an_answer_in_a_schema_is_refused(tools):
+    form = {"type": "json_object"}
+    async with serving(tools) as client:
+        options = {"response_format": form, "extra_body": {"search_domain_filter": ["nowhere.example"]}}
+        reply = await client.chat.completions.create(**asked(**options))
+        stream = await client.chat.completions.create(**asked(stream=True, **options))
+        refusals = [chunk.choices[0].delta.refusal async for chunk in stream]
+    message = reply.choices[0].message
+    assert (message.content, message.refusal) == ("", "".join(filter(None, refusals)))
+    assert "not read a single page" in message.refusal
+
+
+async def test_a_client_may_limit_pages_and_marks(tools):
+    async with serving(tools) as client:
+        few = await client.chat.completions.create(**asked(extra_body={"max_returned_urls": 1}))
+        bare = await client.chat.completions.create(**asked(extra_body={"max_annotations": 0}))
+    assert (few.coverage["used"], len(few.citations)) == (1, 1)
+    assert "[[1]](" in bare.choices[0].message.content
+    assert (bare.choices[0].message.annotations, len(bare.citations)) == ([], bare.coverage["cited"])
+
+
+async def test_without_reasoning_when_the_client_wants_none(tools):
+    async with serving(tools) as client:
+        options = [{"reasoning_effort": "none"}, {"extra_body": {"thinking": {"type": "disabled"}}}]
+        replies = [await client.chat.completions.create(**asked(**each)) for each in options]
+    for reply in replies:
+        assert reply.usage.completion_tokens_details.reasoning_tokens == 0
+        assert reply.citations
 
 
 async def test_closing_the_stream_stops_the_generation(tools):

@@ -6,7 +6,7 @@ import pytest
 from retrieval.cooldown import PatientEngine
 from retrieval.errors import EngineError, SearchFailed
 from retrieval.limits import CooldownLimits, SearchLimits
-from retrieval.search import fuse, search, spread
+from retrieval.search import fuse, preferring, search, spread
 from retrieval.types import Hit, PartialPage, Query, SearchFilters
 
 pytestmark = pytest.mark.anyio
@@ -240,3 +240,12 @@ def test_one_site_does_not_fill_the_list():
 def test_local_files_are_no_site():
     rows = [*hits(*(f"file:///home/{i}.md" for i in range(5))), Hit("https://a.org/", "")]
     assert list(spread(rows, 2)) == rows
+
+
+def test_preferred_domains_come_first_and_the_order_is_kept_otherwise():
+    hits = tuple(Hit(f"https://{host}/", "T") for host in ("a.org", "b.org", "c.org", "sub.b.org"))
+
+    first = [hit.url for hit in preferring(hits, ("b.org",))]
+
+    assert first == ["https://b.org/", "https://sub.b.org/", "https://a.org/", "https://c.org/"]
+    assert preferring(hits, ()) == hits

@@ -374,6 +374,13 @@ async def test_what_tavily_is_asked():
     assert len((await asked(APIS[1], Query("слово " * 100)))["query"]) <= 400
 
 
+async def test_the_country_of_the_user_is_searched_from():
+    abroad = Query("pier", "ru", SearchFilters(country="de"))
+
+    assert (await asked(APIS[0], abroad))["country"] == "DE"
+    assert (await asked(APIS[2], abroad))["gl"] == "de"
+
+
 async def test_what_serper_is_asked():
     assert await asked(APIS[2], Query("pier")) == {"q": "pier", "num": 10, "page": 1}
     assert await asked(APIS[2], Query("пирс", "ru", WEEK), 2) == {

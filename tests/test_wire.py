@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from agent.errors import BadRequest, ModelNotFound, QueueFull
 from agent.types import (
     Annotation,
     Answer,
+    AnswerForm,
     Cited,
     Context,
     Coverage,
@@ -288,6 +290,78 @@ def test_filters():
     assert asked.filters == SearchFilters(("example.org",), ("ads.example",), "week", "2025-12-31", "2026-02-01")
 
 
+def test_filters_in_jinas_names_and_modes():
+    asked = question(
+        only_hostnames=["https://Example.org/x"],
+        bad_hostnames="ads.example",
+        boost_hostnames=["docs.example"],
+        search_mode="sec",
+        search_domain_filter=["a.example"],
+        max_returned_urls=3,
+        max_annotations=0,
+    )
+    preferred = ("docs.example", "sec.gov")
+    domains = ("a.example", "example.org")
+    assert asked.filters == SearchFilters(domains, ("ads.example",), preferred_domains=preferred)
+    assert (asked.max_sources, asked.max_annotations) == (3, 0)
+    assert "arxiv.org" in question(search_mode="academic").filters.preferred_domains
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"type": "approximate", "approximate": {"country": "ru", "city": "Пермь", "region": "Прикамье"}},
+        {"country": "RU", "city": "Пермь", "region": "Прикамье"},
+    ],
+)
+def test_the_users_place_in_both_forms(place):
+    asked = question(web_search_options={"user_location": place})
+
+    assert asked.filters.country == "ru"
+    assert asked.place == "Пермь, Прикамье, RU"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning_effort": "none"},
+        {"thinking": {"type": "disabled"}},
+        {"chat_template_kwargs": {"thinking": False}},
+        {"chat_template_kwargs": {"enable_thinking": False, "custom": 1}},
+    ],
+)
+def test_thinking_can_be_switched_off(fields):
+    assert question().think
+    assert not question(**fields).think
+
+
+def test_forms_of_an_answer():
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    form = {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": schema}}
+
+    assert question().form is None
+    assert question(response_format={"type": "json_object"}).form == AnswerForm({"type": "object"})
+    assert question(response_format=form).form == AnswerForm(schema)
+
+
+def test_a_schema_that_is_none_is_refused_before_any_work():
+    error = refused(response_format={"type": "json_schema", "json_schema": {"schema": {"type": "wizard"}}})
+
+    assert error.param == "response_format"
+    assert "wizard" in str(error)
+
+
+def test_the_rest_of_the_dials():
+    asked = question(verbosity="high", logit_bias={"50256": -100}, modalities=["text"], service_tier="flex")
+
+    assert (asked.verbosity, asked.sampling.logit_bias) == ("high", {"50256": -100})
+
+
+@pytest.mark.parametrize("kind", ["web_search", "web_search_2025_08_26", "web_search_preview", "deepseek_web_search"])
+def test_tools_of_search_force_one(kind):
+    assert question(tools=[{"type": kind}]).must_search
+
+
 def test_extra_body_counts_as_merged():
     assert not question(extra_body={"disable_search": True}).search
     assert not question(extra_body={"include_reasoning": False}).show_reasoning
@@ -403,6 +477,13 @@ def test_hidden_reasoning_is_not_sent():
     assert chunks.event(Thinking("x")) == chunks.event(Progress("x")) == []
     message = completion_body(HEAD, ANSWER, show_reasoning=False)["choices"][0]["message"]
     assert not {"reasoning", "reasoning_content"} & set(message)
+
+
+def test_a_service_tier_is_told_only_when_asked_for():
+    told = completion_body(replace(HEAD, service_tier="flex"), ANSWER)
+
+    assert told["service_tier"] == "default"
+    assert "service_tier" not in completion_body(HEAD, ANSWER)
 
 
 def test_an_answer_without_a_search_has_no_search_keys():
