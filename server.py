@@ -22,7 +22,6 @@ from typing import Annotated, Protocol
 
 import anyio
 import uvicorn
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from cachetools import TTLCache
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
@@ -53,7 +52,7 @@ from agent.repeats import Repeats, say_again
 from agent.settings import Settings
 from agent.telemetry import request_id
 from agent.tools import Tools
-from agent.types import Answer, Event, Plan, Question, Reading, Text, Thinking
+from agent.types import Answer, Event, Plan, Question, Reading
 from agent.version import VERSION
 from agent.wire import openapi, reference
 from agent.wire.chat_reply import ChatStream, Chunks, Head, completion_body
@@ -78,8 +77,8 @@ STOP_SECONDS = 1
 BODY_PATIENCE_SECONDS = 240.0
 # An answer stays known by its id so long, for clients that send the id in place of the text.
 RECALL_SECONDS, MOST_RECALLED = 3_600.0, 10_000
-# Events between the pipeline and its client: a slow client slows the pipeline down.
-EVENTS_AHEAD = 64
+# How often it is looked whether a silence is to be filled, in shares of its length.
+BEAT_SHARE = 0.25
 # Who asks where no key is needed.
 NOBODY = ""
 EXPOSED = (
@@ -94,11 +93,13 @@ INTERNAL = "Something went wrong inside the server; its log tells more."
 PUBLIC_PATHS = frozenset({"/health", "/ready", "/version", "/docs", "/openapi.json"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
-STREAM_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-}
+RawHeaders = list[tuple[bytes, bytes]]
+STREAM_HEADERS: RawHeaders = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+JSON_HEADERS: RawHeaders = [(b"content-type", b"application/json")]
 
 Answerer = Callable[[Question, Tools, Emit], Awaitable[None]]
 XTask = Annotated[str, Header(description="name of a side request, as Open WebUI's {{TASK}} gives it")]
@@ -166,8 +167,53 @@ class Finished:
     error: AgentError | None = None
 
 
-class Gone(Exception):
-    """The client left while it was written to."""
+class Output:
+    """Writes a reply to its client, and a filler where there was nothing to write for a while.
+
+    A client that takes none of its bytes for long is gone: then `scope` is cancelled, and all work with it.
+    """
+
+    def __init__(self, send: Send, scope: anyio.CancelScope, keep_alive_seconds: float) -> None:
+        self._send = send
+        self._scope = scope
+        self._keep_alive_seconds = keep_alive_seconds
+        self._written = time.monotonic()
+        self._waiting_since: float | None = None
+        self._ended = False
+        self.begun = False
+
+    async def begin(self, status: int, headers: RawHeaders) -> None:
+        """Write the head."""
+        self.begun = True
+        await self._deliver({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, body: bytes) -> None:
+        """Write a part of the body."""
+        await self._deliver({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, body: bytes) -> None:
+        """Write the last part of the body."""
+        self._ended = True
+        await self._deliver({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def beat(self, filler: Callable[[], bytes]) -> None:
+        """Fill silences as long as it goes on, and see whether the client still takes what it is sent."""
+        while not self._ended:
+            await anyio.sleep(self._keep_alive_seconds * BEAT_SHARE)
+            now = time.monotonic()
+            if self._waiting_since is not None and now - self._waiting_since > STALLED_SECONDS:
+                self._scope.cancel()
+            elif self._waiting_since is None and now - self._written >= self._keep_alive_seconds and not self._ended:
+                await self.write(filler())
+
+    async def _deliver(self, message: Message) -> None:
+        self._written = time.monotonic()
+        self._waiting_since = self._waiting_since or self._written
+        try:
+            await self._send(message)
+        except OSError:
+            self._scope.cancel()
+        self._waiting_since = None
 
 
 class Running(Response):
@@ -186,14 +232,15 @@ class Running(Response):
             await self._run(place, receive, send)
 
     async def _run(self, place: Place, receive: Receive, send: Send) -> None:
-        outbox, inbox = anyio.create_memory_object_stream[Event | Finished](EVENTS_AHEAD)
-        async with outbox, inbox, anyio.create_task_group() as group:
+        async with anyio.create_task_group() as group:
             group.start_soon(self._watch, receive, group.cancel_scope)
-            group.start_soon(self._produce, place, outbox)
-            try:
-                await (self._write_body(inbox, send) if self._writer is None else self._write_stream(inbox, send))
-            except (Gone, OSError):
-                log.info("client gone")
+            output = Output(send, group.cancel_scope, self._limits.keep_alive_seconds)
+            if self._writer is None:
+                group.start_soon(self._be_patient, output)
+                await self._write_body(place, output)
+            else:
+                group.start_soon(output.beat, self._writer.keep_alive)
+                await self._write_stream(place, output, self._writer)
             group.cancel_scope.cancel()
 
     async def _watch(self, receive: Receive, scope: anyio.CancelScope) -> None:
@@ -201,17 +248,44 @@ class Running(Response):
             pass
         scope.cancel()
 
-    async def _produce(self, place: Place, outbox: MemoryObjectSendStream[Event | Finished]) -> None:
+    async def _write_stream(self, place: Place, output: Output, writer: Writer) -> None:
+        async def emit(event: Event) -> None:
+            written = writer.event(event)
+            if written:
+                await output.write(written)
+
+        await output.begin(200, STREAM_HEADERS)
+        await output.write(writer.opening())
+        finished = await self._finished(place, emit)
+        if finished.error:
+            _log_fault(finished.error)
+        await output.end(writer.ending(finished.error))
+
+    async def _write_body(self, place: Place, output: Output) -> None:
+        finished = await self._finished(place, _unheard)
+        response = error_response(finished.error) if finished.error else _json_response(finished.body)
+        if not output.begun:
+            await output.begin(response.status_code, response.raw_headers)
+        await output.end(bytes(response.body))
+
+    async def _be_patient(self, output: Output) -> None:
+        """Begin a body that takes long with blank lines: what it will say is not known yet, but it will be JSON."""
+        await anyio.sleep(self._limits.body_patience_seconds)
+        await output.begin(200, JSON_HEADERS)
+        await output.beat(lambda: b"\n")
+
+    async def _finished(self, place: Place, emit: Emit) -> Finished:
+        """Wait for a seat and work, within the time for an answer."""
         finished = Finished({}, Stopping())
         place.scope.deadline = anyio.current_time() + self._limits.answer_seconds
         with place.scope:
             async with place.seats:
-                finished = await self._finish(outbox.send)
+                finished = await self._worked(emit)
         if place.scope.cancelled_caught and not self._door.closed:
-            finished = Finished({}, ModelTimeout("The answer was not finished in time. Ask for less effort."))
-        await outbox.send(finished)
+            return Finished({}, ModelTimeout("The answer was not finished in time. Ask for less effort."))
+        return finished
 
-    async def _finish(self, emit: Emit) -> Finished:
+    async def _worked(self, emit: Emit) -> Finished:
         """Do the work; the outermost boundary of a run: a fault becomes an error that the client is told."""
         try:
             return Finished(await self._work(emit))
@@ -221,86 +295,13 @@ class Running(Response):
                 log.exception("unexpected error in the pipeline")
             return Finished({}, told or AgentError(INTERNAL))
 
-    async def _write_stream(self, inbox: MemoryObjectReceiveStream[Event | Finished], send: Send) -> None:
-        writer = self._writer
-        assert writer is not None
-        headers = [(name.encode(), value.encode()) for name, value in STREAM_HEADERS.items()]
-        await _deliver(send, {"type": "http.response.start", "status": 200, "headers": headers})
-        await _write(send, writer.opening())
-        finished = None
-        while finished is None:
-            events, finished = await self._waiting(inbox)
-            written = b"".join(map(writer.event, events)) if events or finished else writer.keep_alive()
-            if written:
-                await _write(send, written)
-        if finished.error:
-            _log_fault(finished.error)
-        await _write(send, writer.ending(finished.error), more=False)
 
-    async def _waiting(self, inbox: MemoryObjectReceiveStream[Event | Finished]) -> tuple[list[Event], Finished | None]:
-        """Wait for an event and take along all that wait behind it: a busy server writes more at a time, not later."""
-        events: list[Event] = []
-        item = await self._next(inbox)
-        while item is not None and not isinstance(item, Finished):
-            events.append(item)
-            try:
-                item = inbox.receive_nowait()
-            except anyio.WouldBlock:
-                item = None
-        return _joined(events), item
-
-    async def _next(self, inbox: MemoryObjectReceiveStream[Event | Finished]) -> Event | Finished | None:
-        """Wait for the next event; None after a silence."""
-        with anyio.move_on_after(self._limits.keep_alive_seconds):
-            return await inbox.receive()
-        return None
-
-    async def _write_body(self, inbox: MemoryObjectReceiveStream[Event | Finished], send: Send) -> None:
-        begun, patience = False, anyio.current_time() + self._limits.body_patience_seconds
-        while not isinstance(item := await self._next(inbox), Finished):
-            if anyio.current_time() >= patience:
-                await (_write(send, b"\n") if begun else _begin(send, Response(media_type="application/json")))
-                begun, patience = True, anyio.current_time() + self._limits.keep_alive_seconds
-        response = error_response(item.error) if item.error else _json_response(item.body)
-        if not begun:
-            await _begin(send, response)
-        await _write(send, bytes(response.body), more=False)
-
-
-def _joined(events: Sequence[Event]) -> list[Event]:
-    """Join neighbouring pieces of text, and of thought, into one."""
-    joined: list[Event] = []
-    for event in events:
-        last = joined[-1] if joined else None
-        if isinstance(event, Text) and isinstance(last, Text):
-            joined[-1] = Text(last.text + event.text)
-        elif isinstance(event, Thinking) and isinstance(last, Thinking):
-            joined[-1] = Thinking(last.text + event.text)
-        else:
-            joined.append(event)
-    return joined
+async def _unheard(event: Event) -> None:
+    """Take an event that a body does not tell."""
 
 
 def _json_response(body: Json, status: int = 200) -> Response:
     return Response(dump(body), status, media_type="application/json")
-
-
-async def _begin(send: Send, response: Response) -> None:
-    """Send the head of a response; its length is not known yet where its body is still to be made."""
-    headers = [(name, value) for name, value in response.raw_headers if response.body or name != b"content-length"]
-    await _deliver(send, {"type": "http.response.start", "status": response.status_code, "headers": headers})
-
-
-async def _write(send: Send, body: bytes, *, more: bool = True) -> None:
-    await _deliver(send, {"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def _deliver(send: Send, message: Message) -> None:
-    """Send to a client that takes what it is sent. Raises Gone."""
-    with anyio.move_on_after(STALLED_SECONDS) as stalled:
-        await send(message)
-    if stalled.cancelled_caught:
-        raise Gone
 
 
 def _told(error: BaseException) -> AgentError | None:
@@ -460,10 +461,12 @@ class Quota:
 
 
 def _telling(left: Left | None, send: Send) -> Send:
-    """Add the standard headers of a limit to a reply."""
+    """Add the standard headers of a limit to a reply, where there is one."""
+    if left is None:
+        return send
 
     async def telling(message: Message) -> None:
-        if left is not None and message["type"] == "http.response.start":
+        if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["x-ratelimit-limit-requests"] = str(left.limit)
             headers["x-ratelimit-remaining-requests"] = str(left.remaining)

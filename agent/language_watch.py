@@ -6,6 +6,7 @@ of one script are not told apart.
 
 import re
 from collections import deque
+from functools import lru_cache
 from typing import Final
 
 LATIN: Final = "latin"
@@ -23,6 +24,8 @@ OF_LANGUAGE: Final = {
     "ru": "cyrillic", "uk": "cyrillic", "zh": "east asian", "ja": "east asian", "ko": "east asian", "el": "greek",
     "ar": "arabic", "he": "hebrew", "hi": "indic", "th": "thai",
 }  # fmt: skip
+# More than a text has; every letter of every token is looked up.
+LETTERS_REMEMBERED: Final = 4_096
 FIRST_LETTERS, WINDOW_LETTERS = 60, 200
 # Of a text with few letters, such as figures, no more than this is held back.
 MOST_HELD_CHARS = 120
@@ -42,6 +45,7 @@ def asks_for_another(text: str) -> bool:
     return ANOTHER_LANGUAGE.search(text) is not None
 
 
+@lru_cache(LETTERS_REMEMBERED)
 def script_of(letter: str) -> str | None:
     """Name the script of one letter; None for what is no letter of a known one."""
     return next((name for name, letters in SCRIPTS if letters.match(letter)), None)

@@ -57,9 +57,9 @@ def questions(name: str, sets: tuple[str, ...] = ()) -> list[dict[str, Any]]:
 @contextmanager
 def web(*options: str) -> Iterator[str]:
     """Run the web; gives its address. `options` set its latency and faults."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, str(DATA / "tools" / "localweb.py"), "--port", str(port), *options]
-    with _running(command, {}, f"http://127.0.0.1:{port}/search?q=x&format=json"):
+    with running(command, {}, f"http://127.0.0.1:{port}/search?q=x&format=json"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -87,9 +87,9 @@ def settings(web_url: str, **more: str) -> Settings:
 @contextmanager
 def wellread(web_url: str, **more: str) -> Iterator[str]:
     """Run this project's server over a web; gives its address."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, str(ROOT / "server.py"), "serve", "--port", str(port)]
-    with _running(command, variables(web_url, **more), f"http://127.0.0.1:{port}/ready"):
+    with running(command, variables(web_url, **more), f"http://127.0.0.1:{port}/ready"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -104,7 +104,8 @@ def read(server: str, query: str, **fields: Any) -> tuple[dict[str, Any], float]
 
 
 @contextmanager
-def _running(command: list[str], variables: dict[str, str], ready: str) -> Iterator[None]:
+def running(command: list[str], variables: dict[str, str], ready: str) -> Iterator[None]:
+    """Run a process until the end of the block, from when `ready` answers on."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, preexec_fn=end_with_parent)  # noqa: PLW1509  (one thread)
     try:
@@ -131,7 +132,8 @@ def _await(process: subprocess.Popen[bytes], url: str) -> None:
     raise RuntimeError(f"{url} did not come up")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -120,8 +120,6 @@ async def address(tools):
 
 async def seen(client, address):
     """Run a client, and read what it saw."""
-    if not Path(client.command[0]).exists():
-        pytest.skip("the clients are not installed: make test-clients")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
@@ -140,9 +138,16 @@ async def seen(client, address):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.fixture
+def client(name):
+    if not Path(CLIENTS[name].command[0]).exists():
+        pytest.skip("the clients are not installed: make test-clients")
+    return CLIENTS[name]
+
+
 @pytest.mark.parametrize("name", CLIENTS)
-async def test_a_client(name, tools, address):
-    client, model = CLIENTS[name], tools.model
+async def test_a_client(name, client, tools, address):
+    model = tools.model
     left = model.left
     told = await seen(client, address)
 

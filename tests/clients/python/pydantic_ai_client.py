@@ -44,7 +44,10 @@ async def cancelled(agent):
 
 
 async def main():
-    chat, newer = Agent(OpenAIChatModel(MODEL, provider=provider)), Agent(OpenAIResponsesModel(MODEL, provider=provider))
+    chat, newer = (
+        Agent(OpenAIChatModel(MODEL, provider=provider)),
+        Agent(OpenAIResponsesModel(MODEL, provider=provider)),
+    )
     tell(
         plain=parts(await chat.run(QUESTION)),
         stream=await streamed(chat),
