@@ -335,6 +335,7 @@ def _log_fault(error: AgentError) -> None:
 
 
 HTTP_ERRORS = {
+    400: "The body cannot be read: it must be JSON in UTF-8, without thousands of levels or digits.",
     404: "There is nothing at this path.",
     405: "This method is not offered at this path.",
     408: "The request took too long to arrive.",

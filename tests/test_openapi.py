@@ -6,6 +6,10 @@ from html.parser import HTMLParser
 import httpx2
 import pytest
 from jsonschema import Draft202012Validator
+from openai.types import Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
 
 import server
 from agent.settings import Settings
@@ -78,6 +82,23 @@ async def test_chunks_are_as_described(served):
     assert len(chunks) > 4
     for chunk in chunks:
         valid(document, "ChatCompletionChunk", chunk)
+
+
+async def test_replies_satisfy_the_stock_clients_own_types(served):
+    client, _ = served
+    strictly(ChatCompletion, (await client.post("/v1/chat/completions", json=body())).json())
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    for chunk in chunks_of(await client.post("/v1/chat/completions", json=body(**options))):
+        strictly(ChatCompletionChunk, chunk)
+    strictly(Response, (await client.post("/v1/responses", json=ASKED_TWICE)).json())
+    streamed = await client.post("/v1/responses", json={**ASKED_TWICE, "stream": True})
+    for event in streamed.text.strip().split("\n\n"):
+        strictly(ResponseStreamEvent, json.loads(event.partition("data: ")[2]))
+    strictly(Model, (await client.get("/v1/models/wellread")).json())
+
+
+def strictly(kind, value):
+    TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
 
 
 async def test_requests_may_leave_out_or_null_what_is_optional(served):

@@ -29,7 +29,7 @@ from agent.types import (
 from agent.wire.chat_reply import Chunks, Head, completion_body
 from agent.wire.chat_request import ChatRequest, Defaults, Hints, chat_question
 from agent.wire.coverage_record import coverage_line
-from agent.wire.fields import MAX_QUESTION_CHARS
+from agent.wire.fields import MAX_QUESTION_CHARS, MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH
 from agent.wire.past_answers import past_answer
 from agent.wire.refusals import error_body, invalid_request
 from agent.wire.search_api import MAX_QUERY_CHARS, SearchRequest, search_body, search_question
@@ -193,6 +193,17 @@ def test_search_context_size_moves_the_dial_unless_effort_does():
     assert question(web_search_options={"search_context_size": None}).effort == "medium"
 
 
+def schema(value):
+    return {"response_format": {"type": "json_schema", "json_schema": {"schema": value}}}
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"not": value}
+    return value
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -213,7 +224,15 @@ def test_search_context_size_moves_the_dial_unless_effort_does():
         ({"web_search_options": {"search_context_size": "huge"}}, "web_search_options.search_context_size"),
         ({"response_format": {"type": "yaml"}}, "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
-        ({"response_format": {"type": "json_schema", "json_schema": {"schema": 5}}}, "response_format"),
+        (schema(5), "response_format"),
+        (schema({"maximum": float("nan")}), "response_format"),
+        (schema({"description": "x" * MAX_SCHEMA_CHARS}), "response_format"),
+        (schema({"pattern": "(" * 3_000 + ")" * 3_000}), "response_format"),
+        (schema({"pattern": "a{99999999999}"}), "response_format"),
+        (schema(nested(MAX_SCHEMA_DEPTH)), "response_format"),
+        ({"temperature": "0.5"}, "temperature"),
+        ({"max_tokens": 10.5}, "max_tokens"),
+        ({"stream": 1}, "stream"),
         ({"verbosity": "chatty"}, "verbosity"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"logit_bias": {"50256": 101}}, "logit_bias.50256"),
@@ -223,6 +242,7 @@ def test_search_context_size_moves_the_dial_unless_effort_does():
         ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"type": "function"}], "tool_choice": {"type": "function", "function": {}}}, "tool_choice"),
         ({"search_domain_filter": ["-"]}, "search_domain_filter"),
+        ({"search_domain_filter": ["a.example OR site:b.example"]}, "search_domain_filter"),
         ({"search_recency_filter": "decade"}, "search_recency_filter"),
         ({"search_after_date_filter": "soon"}, "search_after_date_filter"),
         ({"search_before_date_filter": "31/12/2025"}, "search_before_date_filter"),
@@ -342,6 +362,15 @@ def test_forms_of_an_answer():
     assert question().form is None
     assert question(response_format={"type": "json_object"}).form == AnswerForm({"type": "object"})
     assert question(response_format=form).form == AnswerForm(schema)
+
+
+def test_a_schema_may_be_deep():
+    assert question(**schema(nested(MAX_SCHEMA_DEPTH - 1))).form == AnswerForm(nested(MAX_SCHEMA_DEPTH - 1))
+
+
+def test_numbers_are_of_one_kind_as_in_json():
+    assert question(max_tokens=10.0) == question(max_tokens=10)
+    assert question(temperature=1) == question(temperature=1.0)
 
 
 def test_a_schema_that_is_none_is_refused_before_any_work():

@@ -109,7 +109,8 @@ async def running(web: Web | None = None):
 @asynccontextmanager
 async def serving(app):
     """Serve an ASGI app, and give its address."""
-    with socket.socket() as listening:
+    # By its protocol asyncio knows a socket on which small writes must not wait for one another.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         process = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
         async with anyio.create_task_group() as group:

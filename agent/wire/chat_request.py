@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from agent.errors import BadRequest
 from agent.side_requests import TASKS, is_side_request
 from agent.types import CitationStyle, Effort, Message, Question, Role, Sampling, Verbosity
 from agent.wire.fields import (
     EFFORT_STEPS,
+    FORMS,
     INT64,
     MAX_QUESTION_CHARS,
     AnswerFields,
@@ -20,7 +21,9 @@ from agent.wire.fields import (
     WebSearchOptions,
     answer_form,
     check_text,
+    listed,
     not_text,
+    only,
     parts,
     refuse_functions,
 )
@@ -42,6 +45,9 @@ ROLES: Mapping[str, Role] = {
     "tool": "user",
     "function": "user",
 }
+
+
+Stops = Annotated[list[str], Field(max_length=MAX_STOPS)]
 
 
 class Part(Body):
@@ -77,7 +83,7 @@ class JsonSchema(Body):
 class ResponseFormat(Body):
     """The form of the answer."""
 
-    type: str = Field(description="text, json_object or json_schema")
+    type: str = Field(json_schema_extra=FORMS)
     json_schema: JsonSchema | None = None
 
 
@@ -105,7 +111,7 @@ class ChatRequest(AnswerFields):
     )
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    n: int = Field(default=1, description="only 1")
+    n: Annotated[int, only(1)] = 1
     max_tokens: int | None = Field(default=None, ge=1, description="tokens of the visible answer")
     max_completion_tokens: int | None = Field(default=None, ge=1, description="tokens of reasoning and answer together")
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -119,24 +125,21 @@ class ChatRequest(AnswerFields):
     logit_bias: dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] = Field(
         default={}, max_length=MAX_BIASES
     )
-    stop: Annotated[
-        list[str],
-        BeforeValidator(
-            lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str] | None
-        ),
-    ] = Field(default=[], max_length=MAX_STOPS, description="the visible answer ends before the first of these")
-    logprobs: bool = Field(default=False, description="only false")
-    top_logprobs: int = Field(default=0, description="only 0")
+    stop: Annotated[Stops, BeforeValidator(listed, json_schema_input_type=str | Stops)] = Field(
+        default=[], description="the visible answer ends before the first of these"
+    )
+    logprobs: Annotated[bool, only(False)] = False
+    top_logprobs: Annotated[int, only(0)] = 0
     response_format: ResponseFormat = ResponseFormat(type="text")
     tools: list[Kind] = Field(default=[], description="web_search forces a search; functions are never called")
     tool_choice: str | Kind = "auto"
-    function_call: str | dict[str, Any] = "auto"
+    function_call: Annotated[str | dict[str, Any], WithJsonSchema({"type": "string"})] = "auto"
     web_search_options: WebSearchOptions = WebSearchOptions()
     reasoning_effort: EffortStep | None = Field(
         default=None, description="the dial of wellread: none and minimal count as low, xhigh and max as high"
     )
     verbosity: Verbosity | None = Field(default=None, description="how long the answer is to be")
-    modalities: list[Literal["text", "audio"]] = Field(default=["text"], description="only text")
+    modalities: list[Annotated[Literal["text", "audio"], only("text")]] = Field(default=["text"])
     service_tier: str | None = Field(default=None, description="the answer says default")
     include_reasoning: bool = Field(default=True, description="whether the reasoning is shown")
     thinking: ThinkingSwitch = ThinkingSwitch()

@@ -3,13 +3,15 @@
 Fields that are not named in a request are ignored and never passed on to a model.
 """
 
+import json
 import re
+import warnings
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from jsonschema import Draft202012Validator, SchemaError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from agent.errors import BadRequest
 from agent.types import AnswerForm, CitationStyle, Effort
@@ -18,6 +20,8 @@ from retrieval.types import Recency, SearchFilters
 MAX_QUESTION_CHARS = 32_000
 MAX_DOMAINS = 20
 MAX_SCHEMA_CHARS = 100_000
+# Those who read a schema descend it by recursion.
+MAX_SCHEMA_DEPTH = 40
 INT64 = 2**63
 
 EffortStep = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -39,7 +43,13 @@ SCHOLARLY = (
 )  # fmt: skip
 FILINGS = ("sec.gov",)
 WORD_CHARACTER = re.compile(r"[^\W_]")
-SCHEME = re.compile(r"^https?://", re.IGNORECASE)
+# How the document says what check_text holds.
+WORDED: Any = {"pattern": WORD_CHARACTER.pattern}
+NULL: Any = {"type": "null"}
+DAY: Any = {"format": "date"}
+FORMS: Any = {"enum": ["text", "json_object", "json_schema"]}
+# A host, or an address with its host.
+DOMAIN = re.compile(r"\s*(?:https?://)?([^\s/@?#:-][^\s/@?#:]*)(?::[0-9]+)?(?:/\S*)?\s*", re.IGNORECASE)
 
 
 def _nullable(schema: dict[str, Any]) -> None:
@@ -48,13 +58,27 @@ def _nullable(schema: dict[str, Any]) -> None:
     for name, field in schema.get("properties", {}).items():
         if name not in required:
             said = {key: field.pop(key) for key in ("title", "description", "default", "examples") if key in field}
-            schema["properties"][name] = {"anyOf": [field, {"type": "null"}], **said}
+            kinds = field["anyOf"] if list(field) == ["anyOf"] else [field]
+            schema["properties"][name] = {"anyOf": [*(kind for kind in kinds if kind != NULL), NULL], **said}
+
+
+def only(value: object) -> WithJsonSchema:
+    """Document that a field takes one value alone; others are refused with a message that names the remedy."""
+    return WithJsonSchema({"const": value})
+
+
+def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    """Drop what is null; 3.0 is an integer in JSON, whose numbers are of one kind."""
+    whole = {name: int(value) for name, value in fields.items() if isinstance(value, float) and value.is_integer()}
+    return {name: value for name, value in {**fields, **whole}.items() if value is not None}
 
 
 class Body(BaseModel):
-    """What every request shares: null is absent, unknown fields are ignored."""
+    """What every request shares: null is absent, unknown fields are ignored, "1" is no number and 1 is not true."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, json_schema_extra=_nullable)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, strict=True, allow_inf_nan=False, json_schema_extra=_nullable
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -62,8 +86,7 @@ class Body(BaseModel):
         if not isinstance(data, dict):
             raise ValueError("must be a JSON object")
         nested = data.get("extra_body")
-        merged = {**nested, **data} if isinstance(nested, dict) else data
-        return {name: value for name, value in merged.items() if value is not None}
+        return _without_nulls({**nested, **data} if isinstance(nested, dict) else data)
 
 
 class Kind(Body):
@@ -103,14 +126,19 @@ class WebSearchOptions(Body):
     user_location: Place = Field(default=Place(), description="where the user is; its country is searched from")
 
 
-def _strings(value: object) -> object:
+Host = Annotated[str, Field(json_schema_extra={"pattern": f"^{DOMAIN.pattern}$"})]
+Filtered = Annotated[str, Field(json_schema_extra={"pattern": rf"^\s*-?{DOMAIN.pattern}$"})]
+
+
+def listed(value: object) -> object:
+    """Read one string as a list of it."""
     return [value] if isinstance(value, str) else value
 
 
 class FilterFields(Body):
     """What results must satisfy, in Perplexity's names."""
 
-    search_domain_filter: list[str] = Field(
+    search_domain_filter: list[Filtered] = Field(
         default=[],
         max_length=MAX_DOMAINS,
         description="only these domains; with a minus before it, not this one",
@@ -118,10 +146,13 @@ class FilterFields(Body):
     )
     search_recency_filter: Recency | None = Field(default=None, description="only pages this young")
     search_after_date_filter: str | None = Field(
-        default=None, description="only pages from this day on, as 2026-01-31 or 01/31/2026", examples=["2026-01-31"]
+        default=None,
+        description="only pages from this day on, as 2026-01-31 or 01/31/2026",
+        examples=["2026-01-31"],
+        json_schema_extra=DAY,
     )
     search_before_date_filter: str | None = Field(
-        default=None, description="only pages up to this day", examples=["2026-01-31"]
+        default=None, description="only pages up to this day", examples=["2026-01-31"], json_schema_extra=DAY
     )
 
     def filters(self) -> SearchFilters:
@@ -132,7 +163,8 @@ class FilterFields(Body):
         return SearchFilters(wanted, excluded, self.search_recency_filter, after, before)
 
 
-Hostnames = Annotated[list[str], BeforeValidator(_strings), Field(max_length=MAX_DOMAINS)]
+Hosts = Annotated[list[Host], Field(max_length=MAX_DOMAINS)]
+Hostnames = Annotated[Hosts, BeforeValidator(listed, json_schema_input_type=str | Hosts)]
 
 
 class AnswerFields(FilterFields):
@@ -183,14 +215,41 @@ def answer_form(kind: str, schema: object, param: str) -> AnswerForm | None:
         raise BadRequest(message, f"{param}.type", "unsupported_value")
     if not isinstance(schema, dict):
         raise BadRequest(f"{param}: json_schema needs a JSON schema, as an object.", param)
-    if len(repr(schema)) > MAX_SCHEMA_CHARS:
-        raise BadRequest(f"{param}: the schema is longer than {MAX_SCHEMA_CHARS} characters.", param)
+    _check_schema(schema, param)
+    return AnswerForm(schema)
+
+
+def _check_schema(schema: dict[str, Any], param: str) -> None:
+    if _is_deeper(schema, MAX_SCHEMA_DEPTH):
+        raise BadRequest(f"{param}: the schema is nested deeper than {MAX_SCHEMA_DEPTH} levels.", param)
     try:
-        Draft202012Validator.check_schema(schema)
+        chars = len(json.dumps(schema, allow_nan=False))
+        # Python warns of patterns that other languages, and later versions of its own, read in another way.
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         message = f"{param}: not a valid JSON schema at {error.json_path}: {error.message[:200]}."
         raise BadRequest(message, param) from error
-    return AnswerForm(schema)
+    except (RecursionError, OverflowError) as error:
+        raise BadRequest(f"{param}: the schema holds a pattern that cannot be read.", param) from error
+    except ValueError as error:
+        raise BadRequest(f"{param}: NaN and Infinity are no JSON; take them out of the schema.", param) from error
+    if chars > MAX_SCHEMA_CHARS:
+        raise BadRequest(f"{param}: the schema is longer than {MAX_SCHEMA_CHARS} characters.", param)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Tell whether lists and objects are nested more than so many levels, without descending further."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+    return bool(layer)
+
+
+def _inside(value: object) -> list[object]:
+    """List the lists and objects right inside one."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [one for one in inner if isinstance(one, dict | list)]
 
 
 def refuse_functions(tools: Sequence[Kind], choice: str | Kind) -> None:
@@ -235,10 +294,14 @@ def _domains(entries: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _hosts(entries: Sequence[str], param: str) -> tuple[str, ...]:
-    hosts = tuple(SCHEME.sub("", entry.strip()).split("/")[0].lower() for entry in entries)
-    if not all(hosts):
-        raise BadRequest(f"{param}: every entry must be a domain, as in 'example.org'.", param)
-    return hosts
+    return tuple(_host(entry, param) for entry in entries)
+
+
+def _host(entry: str, param: str) -> str:
+    found = DOMAIN.fullmatch(entry)
+    if found is None:
+        raise BadRequest(f"{param}: {entry[:100]!r} is no domain; write it as in 'example.org'.", param)
+    return found[1].lower()
 
 
 def _iso_date(text: str | None, param: str) -> str | None:

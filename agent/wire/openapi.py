@@ -9,6 +9,8 @@ DESCRIPTION: Final = """Reads forty to fifty web pages, then lets a reasoning mo
 Any client of OpenAI's API works: set its base URL to this server's /v1. Fields that are not listed are ignored.
 Errors have OpenAI's shape. Streams are server-sent events."""
 
+# The first version that knows events of a stream.
+OPENAPI_VERSION: Final = "3.2.0"
 STRING: Final[Json] = {"type": "string"}
 INTEGER: Final[Json] = {"type": "integer"}
 NUMBER: Final[Json] = {"type": "number"}
@@ -203,7 +205,10 @@ ERRORS: Final = {
 def _reply(name: str, text: str, stream: str = "") -> Json:
     content: Json = {"application/json": {"schema": _ref(name)}}
     if stream:
-        content["text/event-stream"] = {"schema": {**STRING, "description": f"events, each a {stream}"}}
+        told = {"anyOf": [_ref(stream), _ref("Error")]}
+        data = {**STRING, "contentMediaType": "application/json", "contentSchema": told}
+        last = {"const": "[DONE]"}
+        content["text/event-stream"] = {"itemSchema": _object({"event": STRING}, data={"anyOf": [data, last]})}
     return {"description": text, "content": content}
 
 
@@ -237,7 +242,8 @@ def completed(document: Json) -> Json:
         if name not in {"HTTPValidationError", "ValidationError"}
     }
     components = {"schemas": {**requests, **SCHEMAS}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
-    return document | {"paths": paths, "components": components, "security": [{"key": []}, {}]}
+    added = {"paths": paths, "components": components, "security": [{"key": []}, {}]}
+    return document | {"openapi": OPENAPI_VERSION} | added
 
 
 def _operation(told: Json) -> Json:

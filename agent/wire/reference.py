@@ -52,8 +52,15 @@ def _operation(verb: str, path: str, operation: Json, document: Json) -> str:
 
 
 def _content(reply: Json) -> str:
-    schemas = [content["schema"] for content in reply.get("content", {}).values()]
-    return "; ".join(_kind(schema) + _said(schema) for schema in schemas)
+    return "; ".join(map(_media, reply.get("content", {}).values()))
+
+
+def _media(content: Json) -> str:
+    """Name what a body holds, or what the events of a stream hold."""
+    if "itemSchema" not in content:
+        return _kind(content["schema"])
+    data, last = content["itemSchema"]["properties"]["data"]["anyOf"]
+    return f"a stream of {_kind(data['contentSchema'])}, then {_kind(last)}"
 
 
 def _shape(name: str, schema: Json) -> str:

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from agent.errors import BadRequest
 from agent.side_requests import TASKS, is_side_request
 from agent.types import Effort, Message, Question, Sampling, Verbosity
 from agent.wire.chat_request import ROLES, SEARCH_TOOLS, Defaults, Hints, chosen_effort, located
 from agent.wire.fields import (
+    FORMS,
     MAX_QUESTION_CHARS,
+    NULL,
     AnswerFields,
     Body,
     EffortStep,
@@ -20,6 +22,7 @@ from agent.wire.fields import (
     answer_form,
     check_text,
     not_text,
+    only,
     parts,
     refuse_functions,
 )
@@ -84,7 +87,7 @@ class ReasoningOptions(Body):
 class TextForm(Body):
     """The form of the answer, flat."""
 
-    type: str = "text"
+    type: str = Field(default="text", json_schema_extra=FORMS)
     name: str = ""
     schema_: Any = Field(default=None, alias="schema")
 
@@ -116,9 +119,13 @@ class ResponsesRequest(AnswerFields):
     reasoning: ReasoningOptions = ReasoningOptions()
     text: TextOptions = TextOptions()
     include: list[str] = Field(default=[], examples=[["web_search_call.action.sources"]])
-    previous_response_id: str | None = Field(default=None, description="refused: send the conversation as input")
-    conversation: Any = Field(default=None, description="refused: send the conversation as input")
-    background: bool = Field(default=False, description="only false")
+    previous_response_id: Annotated[str | None, WithJsonSchema(NULL)] = Field(
+        default=None, description="send the conversation as input"
+    )
+    conversation: Annotated[Any, WithJsonSchema(NULL)] = Field(
+        default=None, description="send the conversation as input"
+    )
+    background: Annotated[bool, only(False)] = False
 
 
 def responses_question(request: ResponsesRequest, defaults: Defaults, hints: Hints, recalled: Recalled) -> Question:

@@ -1,28 +1,31 @@
 """POST /v1/search, the reading without the reasoning: its request and its reply. Pure."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from agent.settings import MAX_PAGES
 from agent.types import Message, Question, Reading, Source
 from agent.wire.coverage_record import coverage_body
-from agent.wire.fields import FilterFields, check_text
+from agent.wire.fields import WORDED, FilterFields, check_text
 from agent.wire.sse import Json
 
 MAX_QUERY_CHARS = 2_000
 MAX_QUERIES = 10
 MAX_CONTEXT_CHARS = 200_000
 DEFAULT_CONTEXT_CHARS = 12_000
+QUERY = {**WORDED, "maxLength": MAX_QUERY_CHARS}
 
 
 class SearchRequest(FilterFields):
     """A question to read the web for."""
 
-    query: str = Field(examples=["copy a directory tree in Python"])
+    query: str = Field(examples=["copy a directory tree in Python"], json_schema_extra=QUERY)
     max_chars: int = Field(
         default=DEFAULT_CONTEXT_CHARS, ge=100, le=MAX_CONTEXT_CHARS, description="length of `context`"
     )
     pages: int | None = Field(default=None, ge=1, le=MAX_PAGES, description="how many pages to read")
-    queries: list[str] = Field(
+    queries: list[Annotated[str, Field(json_schema_extra=QUERY)]] = Field(
         default=[], min_length=1, max_length=MAX_QUERIES, description="search exactly these, and nothing else"
     )
     language: str | None = Field(
