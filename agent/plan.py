@@ -34,7 +34,8 @@ UNPLANNED: Final = "the model planned no queries"
 SMALL_TALK: Final = re.compile(
     r"(?:(?:hi|hello|hey|good (?:morning|evening|afternoon|night)|thanks?(?: you)?(?: very much| a lot)?|bye|goodbye"
     r"|привет|здравствуй(?:те)?|добр(?:ый|ое|ой) (?:день|утро|вечер|ночи)|спасибо(?: большое)?|благодарю|пока"
-    r"|до свидания|there|all|всем)[\s,.!?)😊🙏👋]*)+",
+    r"|до свидания|there|all|всем|how are you(?: doing)?(?: today)?|who are you|what can you do|nice to meet you"
+    r"|как (?:у (?:тебя|вас) )?дела|как (?:ты|вы|жизнь)|кто (?:ты|вы)|что (?:ты умеешь|вы умеете))[\s,.!?)😊🙏👋]*)+",
     re.IGNORECASE,
 )
 # The first two of a small model found more than three or six: what it adds says the same in other words (2026-11-24).

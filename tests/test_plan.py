@@ -179,7 +179,13 @@ async def test_a_client_that_asks_for_a_search_gets_one(text):
     assert (await plan(first(text, must_search=True), Scripted(reply(search=False)))).search
 
 
-@pytest.mark.parametrize("text", ["Hello!", "hi there", "Привет!", "Спасибо большое 😊", "Thanks, bye"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Hello!", "hi there", "Thanks, bye", "Hi! How are you?", "Who are you?"),
+        *("Привет!", "Спасибо большое 😊", "Привет, как дела?", "Что ты умеешь?"),
+    ],
+)
 async def test_small_talk_is_never_searched(text):
     model = Scripted(patience=SLOW)
     assert not (await plan(first(text), model)).search
@@ -187,7 +193,8 @@ async def test_small_talk_is_never_searched(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["Hello, how tall is the tower?", "hiking boots", "Привет, какова высота башни?", "пока"]
+    "text",
+    ["Hello, how tall is the tower?", "hiking boots", "Привет, какова высота башни?", "Как дела у Apple?", "пока"],
 )
 async def test_what_only_begins_like_small_talk_is_searched(text):
     assert (await plan(first(text), Scripted(patience=SLOW))).search is (text != "пока")
