@@ -16,13 +16,12 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Protocol
 
 import anyio
 import uvicorn
-from cachetools import TTLCache
 from fastapi import APIRouter, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
@@ -35,12 +34,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent import command, pipeline
 from agent import plan as planning
 from agent.build import open_tools
-from agent.door import Door, Place
+from agent.door import RETRY_AFTER_SECONDS, Door, Place
 from agent.errors import (
     AgentError,
     BadRequest,
     ModelFailed,
     ModelTimeout,
+    QueueFull,
     RateLimited,
     RequestTooLarge,
     Stopping,
@@ -48,6 +48,7 @@ from agent.errors import (
 )
 from agent.key_limits import KeyLimits, Left
 from agent.reason import Emit
+from agent.recalled import Recalled
 from agent.repeats import Repeats, say_again
 from agent.settings import Settings
 from agent.telemetry import request_id
@@ -55,8 +56,9 @@ from agent.tools import Tools
 from agent.types import Answer, Event, Plan, Question, Reading
 from agent.version import VERSION
 from agent.wire import openapi, reference
+from agent.wire.asking import Defaults, Hints
 from agent.wire.chat_reply import ChatStream, Chunks, Head, completion_body
-from agent.wire.chat_request import ChatRequest, Defaults, Hints, chat_question
+from agent.wire.chat_request import ChatRequest, chat_question
 from agent.wire.offers import OFFERS, find_offer, model_body
 from agent.wire.refusals import error_body, invalid_request
 from agent.wire.responses_reply import SOURCES, ResponseStream, response_object
@@ -75,8 +77,8 @@ INFO_SECONDS = 2.0
 STOP_SECONDS = 1
 # Some clients give up on a reply whose head has not come after five minutes; then a whole body begins with blank lines.
 BODY_PATIENCE_SECONDS = 240.0
-# An answer stays known by its id so long, for clients that send the id in place of the text.
-RECALL_SECONDS, MOST_RECALLED = 3_600.0, 10_000
+# How many are told again at once what they were told before; it is no work.
+MOST_TOLD_AGAIN = 1_000
 # How often it is looked whether a silence is to be filled, in shares of its length.
 BEAT_SHARE = 0.25
 # Who asks where no key is needed.
@@ -89,6 +91,7 @@ EXPOSED = (
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
 )
+TOO_LATE = ModelTimeout("The answer was not finished in time. Ask for less effort.")
 INTERNAL = "Something went wrong inside the server; its log tells more."
 PUBLIC_PATHS = frozenset({"/health", "/ready", "/version", "/docs", "/openapi.json"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -161,10 +164,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How the work of a run ended: with a body, or with an error."""
+    """How a run ended: with a body, or with an error; `worked` says whether work had begun."""
 
     body: Json
     error: AgentError | None = None
+    worked: bool = True
 
 
 class Output:
@@ -263,7 +267,9 @@ class Running(Response):
 
     async def _write_body(self, place: Place, output: Output) -> None:
         finished = await self._finished(place, _unheard)
-        response = error_response(finished.error) if finished.error else _json_response(finished.body)
+        response = _json_response(finished.body)
+        if finished.error:
+            response = error_response(finished.error, after_work=finished.worked)
         if not output.begun:
             await output.begin(response.status_code, response.raw_headers)
         await output.end(bytes(response.body))
@@ -276,13 +282,14 @@ class Running(Response):
 
     async def _finished(self, place: Place, emit: Emit) -> Finished:
         """Wait for a seat and work, within the time for an answer."""
-        finished = Finished({}, Stopping())
+        finished = Finished({}, Stopping(), worked=False)
         place.scope.deadline = anyio.current_time() + self._limits.answer_seconds
         with place.scope:
             async with place.seats:
+                finished = replace(finished, worked=True)
                 finished = await self._worked(emit)
         if place.scope.cancelled_caught and not self._door.closed:
-            return Finished({}, ModelTimeout("The answer was not finished in time. Ask for less effort."))
+            return replace(finished, error=TOO_LATE if finished.worked else QueueFull(RETRY_AFTER_SECONDS))
         return finished
 
     async def _worked(self, emit: Emit) -> Finished:
@@ -315,13 +322,13 @@ def _told(error: BaseException) -> AgentError | None:
 # ---- errors
 
 
-def error_response(error: AgentError, status: int | None = None) -> Response:
+def error_response(error: AgentError, status: int | None = None, *, after_work: bool = False) -> Response:
     """Write an error as a reply. What failed after work was done must not be repeated by clients on their own."""
     status = status or error.status
     if status >= 500:
         _log_fault(error)
     headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-    if status in {500, 502, 504}:
+    if status == 500 or (after_work and status > 500):
         headers["x-should-retry"] = "false"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
@@ -559,6 +566,8 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # A redirect would name the scheme that a proxy in front does not speak.
+        redirect_slashes=False,
         lifespan=lifespan,
         middleware=[
             Middleware(Keys, settings=settings),
@@ -586,8 +595,8 @@ class Service:
         self._limits = limits
         self._started = int(time.time())
         self._repeats = Repeats(self._settings.repeat_seconds)
-        # Whose answers they are, and their text, by the owner and the id that the answer got.
-        self._recalled: TTLCache[tuple[str, str], str] = TTLCache(MOST_RECALLED, RECALL_SECONDS)
+        self._recalled = Recalled(self._settings.recall_seconds)
+        self._aside = Door(MOST_TOLD_AGAIN, 0)
 
     @property
     def _tools(self) -> Tools:
@@ -631,18 +640,19 @@ class Service:
             int(time.time()),
             request.model,
             f"wellread-{VERSION}",
-            request.service_tier,
+            tiered=request.service_tier is not None,
         )
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
         writer = ChatStream(chunks, status=request.status_events or x_status.lower() == "on")
 
+        asked = Asked(_owner(raw), question, _is_repeat(x_stainless_retry_count))
+
         async def work(emit: Emit) -> Json:
-            made = await self._answered(question, asked, emit)
+            made = await self._answered(asked, emit)
             return completion_body(head, made, show_reasoning=question.show_reasoning)
 
-        asked = Asked(_owner(raw), _is_repeat(x_stainless_retry_count))
-        await self._admit(question)
-        return Running(work, self._door, self._limits, writer if request.stream else None)
+        door = await self._admit(asked)
+        return Running(work, door, self._limits, writer if request.stream else None)
 
     async def responses(
         self,
@@ -653,26 +663,35 @@ class Service:
         x_stainless_retry_count: XRetry = "",
     ) -> Response:
         """Answer a conversation in the newer API's shape. What can be refused is refused before the reply begins."""
-        asked = Asked(_owner(raw), _is_repeat(x_stainless_retry_count))
-        recalled = partial(self._recall, asked.owner)
+        owner = _owner(raw)
+        recalled = partial(self._recalled.of, owner)
         question = responses_question(request, self._defaults, Hints(x_task, x_search), recalled)
+        asked = Asked(owner, question, _is_repeat(x_stainless_retry_count))
         response = response_object(request, f"resp_{uuid.uuid4().hex}", int(time.time()))
         writer = ResponseStream(response, with_sources=SOURCES in request.include)
 
         async def work(emit: Emit) -> Json:
-            made = await self._answered(question, asked, emit if request.stream else _written_to(writer))
-            self._recalled[asked.owner, writer.message_id] = made.text
+            write = emit if request.stream else _written_to(writer)
+
+            async def told(event: Event) -> None:
+                # Before it is told: the next turn may come at once.
+                if isinstance(event, Answer):
+                    self._recalled.keep(owner, writer.message_id, event.text)
+                await write(event)
+
+            await self._answered(asked, told)
             return writer.response
 
-        await self._admit(question)
-        return Running(work, self._door, self._limits, writer if request.stream else None)
+        door = await self._admit(asked)
+        return Running(work, door, self._limits, writer if request.stream else None)
 
-    def _recall(self, owner: str, message_id: str) -> str | None:
-        return self._recalled.get((owner, message_id))
+    def _given(self, asked: "Asked") -> Answer | None:
+        """Find the answer that a client had before it repeated its request by itself."""
+        return self._repeats.of(asked.owner, asked.question) if asked.repeat else None
 
-    async def _answered(self, question: Question, asked: "Asked", emit: Emit) -> Answer:
+    async def _answered(self, asked: "Asked", emit: Emit) -> Answer:
         """Answer, or give the answer again to a client that repeats its request by itself."""
-        given = self._repeats.of(asked.owner, question) if asked.repeat else None
+        given = self._given(asked)
         if given is not None:
             await say_again(given, emit)
             return given
@@ -682,10 +701,10 @@ class Service:
             nonlocal last
             last = event
             if isinstance(event, Answer):
-                self._repeats.keep(asked.owner, question, event)
+                self._repeats.keep(asked.owner, asked.question, event)
             await emit(event)
 
-        await self._answer(question, self._tools, note)
+        await self._answer(asked.question, self._tools, note)
         if not isinstance(last, Answer):
             raise ModelFailed("The answer broke off.")
         return last
@@ -709,10 +728,13 @@ class Service:
         )
         return search_body(f"search-{uuid.uuid4().hex}", reading)
 
-    async def _admit(self, question: Question) -> None:
-        """Refuse at the door what has no place or could not be answered."""
-        self._enter(question)
-        await pipeline.check(question, self._tools)
+    async def _admit(self, asked: "Asked") -> Door:
+        """Refuse at the door what has no place or could not be answered; what is told again takes no place here."""
+        if self._given(asked) is not None:
+            return self._aside
+        self._enter(asked.question)
+        await pipeline.check(asked.question, self._tools)
+        return self._door
 
     def _enter(self, question: Question) -> None:
         self._door.refuse_when_full()
@@ -725,7 +747,9 @@ class Service:
         return {"object": "list", "data": [model_body(offer, self._started, tokens) for offer in OFFERS]}
 
     async def model(self, model: str) -> Json:
-        """Tell of one model id."""
+        """Tell of one model id; of all where it is left out after the slash."""
+        if not model:
+            return await self.models()
         return model_body(find_offer(model), self._started, await self._context_tokens())
 
     async def _context_tokens(self) -> int | None:
@@ -761,9 +785,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks, and whether a client repeats by itself what it asked before."""
+    """Who asks what, and whether a client repeats by itself what it asked before."""
 
     owner: str
+    question: Question
     repeat: bool
 
 
@@ -773,7 +798,7 @@ def _owner(request: Request) -> str:
 
 def _is_repeat(count: str) -> bool:
     """Read the header by which OpenAI's clients count their repeats."""
-    return count.isdecimal() and int(count) > 0
+    return count.isdecimal() and count.strip("0") != ""
 
 
 def _written_to(writer: Writer) -> Emit:

@@ -126,7 +126,7 @@ async def unasked(text: str, question: Question, reading: Reading, emit: Emit) -
 
 def _messages(question: Question, plan: Plan, context: Context, info: ModelInfo) -> tuple[Message, ...]:
     if info.small:
-        return prompts.small(context, plan.question, plan.language, question.form)
+        return prompts.small(context, question, plan.question, plan.language)
     return prompts.answer(context, question, plan.language, datetime.now(UTC).date().isoformat())
 
 

@@ -51,20 +51,24 @@ Today is {today}. Answer the question from these webpages.
 
 
 def talk(question: Question) -> tuple[Message, ...]:
-    """Ask without sources: the conversation as it is, and the form after it."""
+    """Ask without sources: the conversation as it is, and after it the form and what the client wishes."""
     *earlier, last = question.messages
-    if question.form is None:
+    rules = "\n\n".join(part for part in (_formed(question.form) if question.form else "", _wishes(question)) if part)
+    if not rules:
         return question.messages
-    return (*earlier, Message(last.role, f"{last.content}\n\n{_formed(question.form)}"))
+    if last.role != "user":
+        return (*question.messages, Message("user", rules.strip()))
+    return (*earlier, Message("user", f"{last.content}\n\n{rules.strip()}"))
 
 
-def small(context: Context, question: str, language: str, form: AnswerForm | None = None) -> tuple[Message, ...]:
-    """Ask the same of a small model, in words that were tried on one. The question stands alone already.
+def small(context: Context, asking: Question, question: str, language: str) -> tuple[Message, ...]:
+    """Ask the same of a small model, in words that were tried on one. `question` stands alone already.
 
     Russian is asked in Russian: over Russian sources, English words made it talk about its task.
     """
-    if form is not None:
-        asked = f"Question: {question}\n\nAnswer with what the webpages above say and nothing else. {_formed(form)}"
+    if asking.form is not None:
+        rule = f"Answer with what the webpages above say and nothing else. {_formed(asking.form)}"
+        asked = f"Question: {question}\n\n{rule}"
     elif language == "ru":
         asked = f"""Вопрос: {question}
 
@@ -73,7 +77,7 @@ def small(context: Context, question: str, language: str, form: AnswerForm | Non
         asked = f"""Question: {question}
 
 First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {_named(language)}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
-    return (Message("user", f"{context.text}\n\n{asked}"),)
+    return (Message("user", f"{context.text}\n\n{asked}{_wishes(asking)}"),)
 
 
 def reminded(messages: Sequence[Message], language: str) -> tuple[Message, ...]:

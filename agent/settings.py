@@ -162,16 +162,26 @@ class Settings(BaseSettings):
     max_concurrent: int = Field(default=4, description="how many questions are worked on at once", ge=1)
     max_queue: int = Field(default=16, description="how many questions may wait; beyond that clients get 429", ge=0)
     key_requests_per_minute: int | None = Field(
-        default=None, description="how many requests a key may make in a minute; unset sets no limit", ge=1
+        default=None,
+        description="how many requests a key, or all who come without one, may make in a minute; unset sets no limit",
+        ge=1,
     )
     key_concurrent: int | None = Field(
-        default=None, description="how many requests of a key may run at once; unset sets no limit", ge=1
+        default=None,
+        description="how many requests of a key, or of all without one, may run at once; unset sets no limit",
+        ge=1,
     )
     repeat_seconds: float = Field(
         default=120.0,
         description="how long an answer is kept for a client that repeats its request by itself; 0 keeps none",
         ge=0,
         le=3_600,
+    )
+    recall_seconds: float = Field(
+        default=3_600.0,
+        description="how long an answer is kept for a client that sends its id in place of its text; 0 keeps none",
+        ge=0,
+        le=86_400,
     )
     log_queries: bool = Field(default=False, description="whether questions appear in the log")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -57,7 +57,11 @@ TASKS = frozenset(
 )
 SHORT_ANSWER_TOKENS = 64
 SHORT_CHARS = 400
-TALK = r"(?:conversation|chat|dialog(?:ue)?|discussion)"
+# Not "this chat protocol" or "this discussion paper": no noun follows.
+TALK = (
+    r"(?:conversation|chat|dialog(?:ue)?|discussion)\b"
+    r"(?!\s+(?!(?:in|into|with|as|so|for|using|by|and|please|now|briefly|to|that|above|between|history|a|an|the)\b)\w)"
+)
 WANTED = r"(?:titles?|summar(?:y|i[sz]e)|name|tags?)"
 TALK_RU = r"(?:эт\w+|наш\w+) (?:разговор|бесед|диалог|чат|переписк|обсужден)\w*"
 WANTED_RU = r"(?:заголов\w+|назван\w+|назови\w*|озаглав\w+|резюм\w+|тем[ау]|подведи итог|кратко перескаж\w+)"

@@ -189,3 +189,20 @@ def test_deep_values_in_every_field(client, path, depth):
     for name, field in REQUESTS[path].model_fields.items():
         for place in PLACES:
             posted(client, path, f'{smallest}, "{field.alias or name}": {place % nested}}}'.encode())
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": [{"a": 0}] * 6_000},
+        {"enum": list(range(15_000))},
+        {"allOf": [{}] * 20_000},
+        {"properties": {f"p{number}": {"type": "string"} for number in range(3_000)}},
+        {"required": [f"p{number}" for number in range(8_000)]},
+        {"pattern": "(a|b|c)*" * 10_000},
+    ],
+    ids=["types", "enum", "allOf", "properties", "required", "pattern"],
+)
+def test_wide_schemas(client, path, schema):
+    posted(client, path, json.dumps(SMALLEST[path] | as_schema(schema)).encode())

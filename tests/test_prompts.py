@@ -1,9 +1,11 @@
 import re
+from dataclasses import replace
 
 from agent import prompts
 from agent.types import AnswerForm, Context, Message, Question
 
 CONTEXT = Context("[webpage 1 begin]\nPier\nIt is 503 m long.\n[webpage 1 end]", ())
+ASKING = Question((Message("user", "How long is it?"),))
 SYSTEM = Message("system", "Answer like a sailor. " * 200)
 
 
@@ -26,8 +28,8 @@ def test_sources_come_first_and_the_question_last():
 def test_the_language_of_the_answer_is_named():
     assert "Think and write in Russian." in asked([], "ru")[0].content
     assert "Think and write in the language of the question." in asked([], "sw")[0].content
-    assert "Вопрос: Какой длины?" in prompts.small(CONTEXT, "Какой длины?", "ru")[0].content
-    assert "in German" in prompts.small(CONTEXT, "Wie lang?", "de")[0].content
+    assert "Вопрос: Какой длины?" in prompts.small(CONTEXT, ASKING, "Какой длины?", "ru")[0].content
+    assert "in German" in prompts.small(CONTEXT, ASKING, "Wie lang?", "de")[0].content
 
 
 def test_what_is_missing_and_what_is_disputed_is_to_be_said():
@@ -98,12 +100,19 @@ def test_the_form_of_an_answer_takes_the_place_of_marks():
 
     assert '"метры"' in message.content
     assert "[1]" not in message.content
-    assert '"метры"' in prompts.small(CONTEXT, "How long?", "en", form)[0].content
-    assert '"метры"' in prompts.talk(Question((Message("user", "Hello"),), form=form))[0].content
+    asking = Question((Message("user", "How long?"),), form=form)
+    assert '"метры"' in prompts.small(CONTEXT, asking, "How long?", "en")[0].content
+    assert '"метры"' in prompts.talk(asking)[0].content
+    begun = Message("assistant", "{")
+    first, *last = prompts.talk(replace(asking, messages=(*asking.messages, begun)))[1:]
+    assert first == begun
+    assert [turn.role for turn in last] == ["user"]
 
 
 def test_place_and_length_are_told():
     (message,) = asked([], place="Perm, RU", verbosity="low")
 
-    assert "The user is in Perm, RU." in message.content
-    assert "Answer in a few sentences." in message.content
+    asking = Question((Message("user", "How long?"),), place="Perm, RU", verbosity="low")
+    for told in (message, prompts.small(CONTEXT, asking, "How long?", "en")[0], prompts.talk(asking)[0]):
+        assert "The user is in Perm, RU." in told.content
+        assert "Answer in a few sentences." in told.content

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agent.errors import BadRequest, ModelFailed
 from agent.types import Annotation, Answer, Cited, Coverage, Message, Progress, Text, Thinking, Usage
-from agent.wire.chat_request import Defaults, Hints
+from agent.wire.asking import Defaults, Hints
 from agent.wire.refusals import invalid_request
 from agent.wire.responses_reply import SOURCES, ResponseStream, response_object
 from agent.wire.responses_request import ResponsesRequest, responses_question
@@ -113,8 +113,8 @@ def test_items_become_turns_and_others_are_passed_over():
     ("fields", "param"),
     [
         ({"input": []}, "input"),
-        ({"input": ""}, "input"),
-        ({"input": "?!"}, "input[0].content"),
+        ({"input": ""}, "input[0].content"),
+        ({"input": " "}, "input[0].content"),
         ({"input": [{"type": "reasoning"}]}, "input"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0]"),
         ({"input": [{"type": "item_reference", "id": "msg_9"}]}, "input[0]"),
@@ -154,6 +154,44 @@ def test_tools_of_search_are_its_options_and_others_are_ignored():
     assert asked.filters == SearchFilters(("a.example",), country="ru")
     assert asked.place == "Perm, RU, time zone Asia/Yekaterinburg"
     assert not question(tools=[{"type": "web_search", "external_web_access": False}]).search
+
+
+def test_the_result_of_a_call_is_no_new_question():
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "42"}
+
+    assert not question(input=[{"role": "user", "content": "How tall?"}, call, output]).search
+
+
+def test_fields_of_other_tools_mean_what_they_like():
+    other = {"type": "mcp", "search_context_size": "auto", "user_location": 5, "filters": "x", "external_web_access": 0}
+
+    assert question(tools=[other]) == question()
+
+
+def test_a_domain_that_is_none_is_refused_by_the_name_that_was_sent():
+    with pytest.raises(BadRequest) as raised:
+        question(tools=[{"type": "web_search", "filters": {"allowed_domains": ["a b"]}}])
+
+    assert raised.value.param == "tools.filters.allowed_domains"
+
+
+def test_what_was_asked_for_is_told_again():
+    place = {"type": "approximate", "country": "RU", "city": "Пермь"}
+    tool = {"type": "web_search", "search_context_size": "low", "user_location": place}
+    asked = request(tools=[tool, {"type": "mcp"}], reasoning={"effort": "low", "summary": "auto"})
+    response = response_object(asked, "resp_1", 1_700_000_000)
+
+    assert response["tools"] == [tool]
+    assert response["reasoning"] == {"effort": "low", "summary": "auto"}
+
+
+def test_a_response_that_fails_keeps_what_was_said():
+    last = told(EVENTS[:5], ModelFailed("It broke off."))[-1]["response"]
+
+    *_, thought, message = last["output"]
+    assert thought["summary"][0]["text"].endswith("Hm.")
+    assert message["content"][0]["text"] == "Eiffel "
 
 
 def test_the_dials():

@@ -378,6 +378,7 @@ async def test_the_country_of_the_user_is_searched_from():
     abroad = Query("pier", "ru", SearchFilters(country="de"))
 
     assert (await asked(APIS[0], abroad))["country"] == "DE"
+    assert (await asked(APIS[1], abroad))["country"] == "germany"
     assert (await asked(APIS[2], abroad))["gl"] == "de"
 
 

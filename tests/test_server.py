@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -229,6 +230,10 @@ async def fault(question, tools, emit):
     raise KeyError("secret of ours")
 
 
+async def lost_model(question, tools, emit):
+    raise ModelUnavailable("The model cannot be reached.")
+
+
 async def endless_answer(question, tools, emit):
     await emit(Text("Half"))
 
@@ -239,6 +244,7 @@ async def endless_answer(question, tools, emit):
         (broken_search, 502, "upstream_error"),
         (grouped, 502, "upstream_error"),
         (fault, 500, "internal_error"),
+        (lost_model, 503, "overloaded"),
         (endless_answer, 502, "upstream_error"),
     ],
 )
@@ -286,8 +292,9 @@ async def post(client, **fields):
         (lambda c: post(c, json=body(model=None)), 400, "model", None),
         (lambda c: post(c, json=body() | {"model": "gpt-4"}), 404, "model", "model_not_found"),
         (lambda c: post(c, json=body(n=2)), 400, "n", "unsupported_value"),
-        (lambda c: post(c, json=body("?!")), 400, "messages[0].content", None),
-        (lambda c: post(c, json=body("x" * 100_000)), 400, "messages[0].content", "string_above_max_length"),
+        (lambda c: post(c, json=body(" ")), 400, "messages[0].content", None),
+        (lambda c: post(c, json=body("x" * 100_000)), 400, "messages", "context_length_exceeded"),
+        (lambda c: post(c, json=body("x" * 400_001)), 400, "messages[0].content", None),
         (lambda c: post(c, json=body("x" * 2_000_001)), 413, None, "request_too_large"),
         (lambda c: c.post("/v1/search", json={"query": ""}), 400, "query", None),
         (lambda c: c.post("/v1/search", json={"query": "x", "pages": 1.5}), 400, "pages", None),
@@ -715,6 +722,34 @@ async def test_a_client_that_repeats_itself_gets_the_same_answer_without_new_wor
     assert second.json()["choices"] == first.json()["choices"]
     assert second.json()["coverage"] == first.json()["coverage"]
     assert MARK in streamed.text
+
+
+async def test_what_is_told_again_needs_no_place():
+    endless = Endless()
+
+    async def answer(question, tools, emit):
+        await (endless if "else" in question.messages[-1].content else tower)(question, tools, emit)
+
+    async with running(answer=answer, max_concurrent=1, max_queue=0) as client, anyio.create_task_group() as group:
+        await post(client, json=body())
+        group.start_soon(partial(post, client, json=body("Who else?")))
+        await wait_until(lambda: endless.running == 1)
+        new = await post(client, json=body("Who?"))
+        again = await post(client, json=body(), headers={"x-stainless-retry-count": "9" * 5_000})
+        group.cancel_scope.cancel()
+
+    assert (new.status_code, again.status_code) == (429, 200)
+
+
+async def test_who_waited_in_vain_may_come_again():
+    app = server.create_app(Settings(), FakeTools(), limits=server.Limits(0.05))
+    async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+        for _ in range(app.state.settings.max_concurrent):
+            await app.state.door._seats.acquire()
+        reply = await post(client, json=body())
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (429, "queue_full")
+    assert "x-should-retry" not in reply.headers
 
 
 async def test_a_key_is_told_what_is_left_and_refused_beyond_it():

@@ -26,10 +26,12 @@ from agent.types import (
     Timings,
     Usage,
 )
+from agent.wire.answer_form import MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH
+from agent.wire.asking import Defaults, Hints
 from agent.wire.chat_reply import Chunks, Head, completion_body
-from agent.wire.chat_request import ChatRequest, Defaults, Hints, chat_question
+from agent.wire.chat_request import ChatRequest, chat_question
+from agent.wire.conversation import MAX_QUESTION_CHARS
 from agent.wire.coverage_record import coverage_line
-from agent.wire.fields import MAX_QUESTION_CHARS, MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH
 from agent.wire.past_answers import past_answer
 from agent.wire.refusals import error_body, invalid_request
 from agent.wire.search_api import MAX_QUERY_CHARS, SearchRequest, search_body, search_question
@@ -89,7 +91,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.li
 def test_unknown_fields_are_ignored(fields):
     request = ChatRequest.model_validate({**fields, "model": "wellread", "messages": ASKED})
 
-    assert chat_question(request, Defaults("medium", "link")) == question()
+    assert chat_question(request, Defaults("medium", "link"), Hints()) == question()
 
 
 @given(JSON | st.dictionaries(st.text(), JSON))
@@ -105,13 +107,13 @@ def test_parts_are_joined_and_roles_mapped():
         {"role": "developer", "content": "Be brief."},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
         {"role": "tool", "content": "42", "tool_call_id": "1"},
-        {"role": "user", "content": [{"type": "text", "text": "Why"}, {"type": "text", "text": " so?"}]},
+        {"role": "user", "content": [{"type": "text", "text": "It is 42."}, {"type": "text", "text": "Why so?"}]},
     ]
 
     assert question(messages).messages == (
         Message("system", "Be brief."),
         Message("user", "42"),
-        Message("user", "Why so?"),
+        Message("user", "It is 42.\nWhy so?"),
     )
 
 
@@ -210,7 +212,7 @@ def nested(depth):
         ({"n": 2}, "n"),
         ({"n": 0}, "n"),
         ({"logprobs": True}, "logprobs"),
-        ({"top_logprobs": 3}, "logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
         ({"temperature": 2.1}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"top_p": -0.1}, "top_p"),
@@ -236,6 +238,7 @@ def nested(depth):
         ({"verbosity": "chatty"}, "verbosity"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"logit_bias": {"50256": 101}}, "logit_bias.50256"),
+        ({"logit_bias": {"a": 1}}, "logit_bias.a"),
         ({"function_call": {"name": "f"}}, "function_call"),
         ({"web_search_options": {"user_location": {"country": "Russia"}}}, "web_search_options.user_location.country"),
         ({"only_hostnames": [""]}, "only_hostnames"),
@@ -251,7 +254,7 @@ def nested(depth):
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "messages[0].content[0].text"),
         ({"messages": [{"role": "user", "content": ""}]}, "messages[0].content"),
-        ({"messages": [*ASKED, {"role": "user", "content": " ?!… "}]}, "messages[1].content"),
+        ({"messages": [*ASKED, {"role": "user", "content": " \n "}]}, "messages[1].content"),
         ({"messages": [{"role": "user", "content": "x" * (MAX_QUESTION_CHARS + 1)}]}, "messages[0].content"),
         ({"messages": [{"role": "system", "content": " "}]}, "messages"),
         ({"messages": "hello"}, "messages"),
@@ -381,7 +384,7 @@ def test_a_schema_that_is_none_is_refused_before_any_work():
 
 
 def test_the_rest_of_the_dials():
-    asked = question(verbosity="high", logit_bias={"50256": -100}, modalities=["text"], service_tier="flex")
+    asked = question(verbosity="high", logit_bias={"50256": -100}, modalities=["text"], service_tier=3)
 
     assert (asked.verbosity, asked.sampling.logit_bias) == ("high", {"50256": -100})
 
@@ -398,6 +401,18 @@ def test_extra_body_counts_as_merged():
 
 def search(**fields):
     return search_question(SearchRequest.model_validate({"query": "Kafka", **fields}))
+
+
+def test_a_client_that_chooses_no_tool_forces_no_search():
+    assert not question(tools=[{"type": "web_search"}], tool_choice="none").must_search
+
+
+@pytest.mark.parametrize("text", ["👍", "?!"])
+def test_where_there_is_no_word_there_is_nothing_to_search_for(text):
+    asked = question([*ASKED, {"role": "assistant", "content": "He."}, {"role": "user", "content": text}])
+
+    assert asked.messages[-1].content == text
+    assert not asked.search
 
 
 def test_a_search_becomes_a_question():
@@ -509,7 +524,7 @@ def test_hidden_reasoning_is_not_sent():
 
 
 def test_a_service_tier_is_told_only_when_asked_for():
-    told = completion_body(replace(HEAD, service_tier="flex"), ANSWER)
+    told = completion_body(replace(HEAD, tiered=True), ANSWER)
 
     assert told["service_tier"] == "default"
     assert "service_tier" not in completion_body(HEAD, ANSWER)

@@ -18,14 +18,14 @@ from agent.wire.sse import DONE, Json, sse
 class Head:
     """What all chunks and the body of one completion share. `created` is in Unix seconds.
 
-    `service_tier`: what the client wanted to be told of it; None says nothing.
+    `tiered`: the client asked for a service tier, and is told the one it got.
     """
 
     id: str
     created: int
     model: str
     fingerprint: str
-    service_tier: str | None = None
+    tiered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _head(head: Head, kind: str) -> Json:
         "model": head.model,
         "system_fingerprint": head.fingerprint,
     }
-    return common if head.service_tier is None else common | {"service_tier": "default"}
+    return common | ({"service_tier": "default"} if head.tiered else {})
 
 
 def _reasoning(text: str) -> Json:

@@ -1,61 +1,25 @@
 """The request of POST /v1/chat/completions: what is read, what is refused and how it becomes a Question. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from agent.errors import BadRequest
-from agent.side_requests import TASKS, is_side_request
-from agent.types import CitationStyle, Effort, Message, Question, Role, Sampling, Verbosity
-from agent.wire.fields import (
-    EFFORT_STEPS,
-    FORMS,
-    INT64,
-    MAX_QUESTION_CHARS,
-    AnswerFields,
-    Body,
-    EffortStep,
-    Kind,
-    WebSearchOptions,
-    answer_form,
-    check_text,
-    listed,
-    not_text,
-    only,
-    parts,
-    refuse_functions,
-)
-from agent.wire.offers import Offer, find_offer
-from agent.wire.past_answers import past_answer
-from retrieval.types import SearchFilters
+from agent.types import Question, Sampling, Verbosity
+from agent.wire.answer_form import FORMS, answer_form
+from agent.wire.asking import AnswerFields, Asked, Defaults, Hints, common_question
+from agent.wire.conversation import Part, Said, parts, said
+from agent.wire.fields import Body, listed, only
+from agent.wire.search_options import EffortStep, Kind, WebSearchOptions
 
 MAX_MESSAGES = 1_000
 MAX_STOPS = 4
 MAX_BIASES = 1_024
-# Tools by which a client asks for a search; dated versions begin with the same words.
-SEARCH_TOOLS = ("web_search", "deepseek_web_search")
-
-ROLES: Mapping[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "assistant": "assistant",
-    "user": "user",
-    "tool": "user",
-    "function": "user",
-}
-
+INT64 = 2**63
+PARTS = frozenset({"text", "refusal"})
 
 Stops = Annotated[list[str], Field(max_length=MAX_STOPS)]
-
-
-class Part(Body):
-    """One part of a message."""
-
-    type: str
-    text: str = ""
-    refusal: str = ""
 
 
 class Turn(Body):
@@ -103,19 +67,15 @@ class TemplateSwitch(Body):
 class ChatRequest(AnswerFields):
     """A conversation to answer."""
 
-    model: str = Field(examples=["wellread"])
     messages: list[Turn] = Field(
         min_length=1,
         max_length=MAX_MESSAGES,
         examples=[[{"role": "user", "content": "How do I copy a directory tree in Python?"}]],
     )
-    stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     n: Annotated[int, only(1)] = 1
     max_tokens: int | None = Field(default=None, ge=1, description="tokens of the visible answer")
     max_completion_tokens: int | None = Field(default=None, ge=1, description="tokens of reasoning and answer together")
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, ge=0, le=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     seed: int | None = Field(default=None, ge=-INT64, lt=INT64)
@@ -140,76 +100,43 @@ class ChatRequest(AnswerFields):
     )
     verbosity: Verbosity | None = Field(default=None, description="how long the answer is to be")
     modalities: list[Annotated[Literal["text", "audio"], only("text")]] = Field(default=["text"])
-    service_tier: str | None = Field(default=None, description="the answer says default")
+    service_tier: Any = Field(default=None, description="the answer says default")
     include_reasoning: bool = Field(default=True, description="whether the reasoning is shown")
     thinking: ThinkingSwitch = ThinkingSwitch()
     chat_template_kwargs: TemplateSwitch = TemplateSwitch()
     status_events: bool = Field(default=False, description="tell progress as Open WebUI's status events too")
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What comes beside the body: the headers X-Task (the name of a side request) and X-Search ("off")."""
-
-    task: str = ""
-    search: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What the server's settings say of every chat request; `side_markers` mark side requests beside those known."""
-
-    effort: Effort
-    style: CitationStyle
-    side_markers: tuple[str, ...] = ()
-
-
-def chat_question(request: ChatRequest, defaults: Defaults, hints: Hints = Hints()) -> Question:
+def chat_question(request: ChatRequest, defaults: Defaults, hints: Hints) -> Question:
     """Turn a chat request into a Question. Raises BadRequest."""
-    offer = find_offer(request.model)
     _refuse_unsupported(request)
-    messages = _messages(request.messages)
-    brief = hints.task in TASKS or is_side_request(
-        messages, defaults.side_markers, stream=request.stream, max_tokens=request.max_tokens
-    )
-    searches = offer.search and not request.disable_search and hints.search.lower() != "off" and not brief
     schema = request.response_format.json_schema
-    return Question(
-        messages=messages,
-        effort=chosen_effort(offer, request.reasoning_effort, request.web_search_options, defaults.effort),
-        search=searches and request.messages[-1].role == "user",
-        must_search=any(tool.type.startswith(SEARCH_TOOLS) for tool in request.tools),
-        brief=brief,
-        filters=located(request.filters(), request.web_search_options),
+    return replace(
+        common_question(request, _asked(request), defaults, hints),
         sampling=_sampling(request),
-        citation_style=request.citation_style or defaults.style,
         show_reasoning=request.include_reasoning,
         think=_thinks(request),
         form=answer_form(request.response_format.type, schema and schema.schema_, "response_format"),
         verbosity=request.verbosity,
-        place=request.web_search_options.user_location.said,
-        max_answer_tokens=request.max_tokens,
         max_total_tokens=request.max_completion_tokens,
-        max_seconds=request.max_time,
-        max_sources=request.max_returned_urls,
-        max_annotations=request.max_annotations,
         stop=tuple(stop for stop in request.stop if stop),
     )
 
 
-def chosen_effort(offer: Offer, step: EffortStep | None, options: WebSearchOptions, default: Effort) -> Effort:
-    """Choose the effort: quick, deep and chat have their own; else the request's, else the server's."""
-    if offer.effort is not None:
-        return offer.effort
-    if step is not None:
-        return EFFORT_STEPS[step]
-    return options.search_context_size or default
+def _asked(request: ChatRequest) -> Asked:
+    return Asked(
+        turns=[_said(turn, number) for number, turn in enumerate(request.messages)],
+        param="messages",
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        step=request.reasoning_effort,
+        options=request.web_search_options,
+        max_answer_tokens=request.max_tokens,
+    )
 
 
-def located(filters: SearchFilters, options: WebSearchOptions) -> SearchFilters:
-    """Add the country that a search is to be made from."""
-    country = options.user_location.country
-    return filters.at(country.lower()) if country else filters
+def _said(turn: Turn, number: int) -> Said:
+    return said(turn.role, turn.content, f"messages[{number}]", PARTS)
 
 
 def _thinks(request: ChatRequest) -> bool:
@@ -221,11 +148,12 @@ def _thinks(request: ChatRequest) -> bool:
 def _refuse_unsupported(request: ChatRequest) -> None:
     if request.n != 1:
         raise BadRequest("n: only one answer a request is given; send n=1 or leave it out.", "n", "unsupported_value")
-    if request.logprobs or request.top_logprobs:
-        raise BadRequest("logprobs: not offered, for citation marks are rewritten.", "logprobs", "unsupported_value")
+    for name in ("logprobs", "top_logprobs"):
+        if getattr(request, name):
+            message = f"{name}: not offered, for citation marks are rewritten; leave it out."
+            raise BadRequest(message, name, "unsupported_value")
     if "audio" in request.modalities:
         raise BadRequest("modalities: only text is offered; leave audio out.", "modalities", "unsupported_value")
-    refuse_functions(request.tools, request.tool_choice)
     if isinstance(request.function_call, dict):
         message = "function_call: functions are never called here; send 'auto' or 'none', or leave it out."
         raise BadRequest(message, "function_call", "unsupported_value")
@@ -243,23 +171,3 @@ def _sampling(request: ChatRequest) -> Sampling:
         seed=request.seed,
         logit_bias=request.logit_bias or None,
     )
-
-
-def _messages(turns: Sequence[Turn]) -> tuple[Message, ...]:
-    """Turn the conversation into text, without turns that say nothing. Raises BadRequest."""
-    texts = [_text(turn, number) for number, turn in enumerate(turns)]
-    asked = max((number for number, turn in enumerate(turns) if turn.role == "user"), default=None)
-    if asked is not None:
-        check_text(texts[asked], f"messages[{asked}].content", MAX_QUESTION_CHARS)
-    messages = tuple(Message(ROLES[turn.role], text) for turn, text in zip(turns, texts, strict=True) if text.strip())
-    if not messages:
-        raise BadRequest("messages: none of them has any text; send a question.", "messages")
-    return messages
-
-
-def _text(turn: Turn, number: int) -> str:
-    for place, part in enumerate(turn.content):
-        if part.type not in {"text", "refusal"}:
-            raise not_text(part.type, f"messages[{number}].content[{place}]")
-    text = "".join(part.text or part.refusal for part in turn.content)
-    return past_answer(text) if turn.role == "assistant" else text

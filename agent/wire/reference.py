@@ -26,7 +26,9 @@ def page(document: Json) -> str:
         for verb, operation in verbs.items()
     ]
     schemas = document["components"]["schemas"]
-    shapes = [_shape(name, schema) for name, schema in schemas.items() if "properties" in schema]
+    # Of what takes several shapes the first is the one that is read.
+    first = {name: schema.get("anyOf", [schema])[0] for name, schema in schemas.items()}
+    shapes = [_shape(name, schema) for name, schema in first.items() if "properties" in schema]
     title = f"{document['info']['title']} {document['info']['version']}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'

@@ -26,4 +26,5 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> BadRequest:
 
 def _param(path: Sequence[str | int]) -> str:
     """Write a path as clients know it: messages[0].content."""
+    path = [step for step in path if step != "[key]"]
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from agent.errors import AgentError
 from agent.types import Answer, Event, Progress, Text, Usage
-from agent.wire.chat_request import SEARCH_TOOLS
-from agent.wire.responses_request import MESSAGE_ID, ResponsesRequest
+from agent.wire.responses_request import MESSAGE_ID, ResponsesRequest, Tool
+from agent.wire.search_options import SEARCH_TOOL
 from agent.wire.sources import marks, sources
 from agent.wire.sse import Json, sse
 
@@ -38,12 +38,12 @@ def response_object(request: ResponsesRequest, response_id: str, created: int) -
         "output": [],
         "parallel_tool_calls": True,
         "previous_response_id": None,
-        "reasoning": {"effort": request.reasoning.effort, "summary": None},
+        "reasoning": {"effort": request.reasoning.effort, "summary": request.reasoning.summary},
         "store": False,
         "temperature": request.temperature,
         "text": {"format": form, **verbosity},
         "tool_choice": choice if choice in ("none", "auto", "required") else "auto",
-        "tools": [_tool(tool.type) for tool in request.tools if tool.type.startswith(SEARCH_TOOLS[0])],
+        "tools": [_tool(tool) for tool in request.tools if tool.type.startswith(SEARCH_TOOL)],
         "top_p": request.top_p,
         "truncation": "disabled",
         "metadata": request.metadata,
@@ -61,9 +61,13 @@ def response_usage(usage: Usage) -> Json:
     }
 
 
-def _tool(kind: str) -> Json:
+def _tool(tool: Tool) -> Json:
     known = {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
-    return {"type": kind if kind in known else "web_search"}
+    told: Json = {"type": tool.type if tool.type in known else SEARCH_TOOL}
+    if tool.search_context_size:
+        told["search_context_size"] = tool.search_context_size
+    place = tool.user_location.model_dump(exclude_none=True)
+    return told | ({"user_location": {"type": "approximate", **place}} if place else {})
 
 
 @dataclass(slots=True)
@@ -85,10 +89,9 @@ class ResponseStream:
     `message_id` is the id that its answer gets. `with_sources`: searches list the addresses that they gave.
     """
 
-    def __init__(self, response: Json, *, show_reasoning: bool = True, with_sources: bool = False) -> None:
+    def __init__(self, response: Json, *, with_sources: bool = False) -> None:
         self.response = response
         self.message_id = f"{MESSAGE_ID}{uuid.uuid4().hex}"
-        self._show_reasoning = show_reasoning
         self._with_sources = with_sources
         self._number = 0
         self._search: _Open | None = None
@@ -119,11 +122,20 @@ class ResponseStream:
         """Write what ends the stream: for an error the response that failed, else nothing more."""
         if error is None:
             return b""
+        self._keep_what_was_said()
         for item in self.response["output"]:
             if item.get("status") == "in_progress":
                 item["status"] = "incomplete" if item["type"] == "message" else "failed"
         self.response |= {"status": "failed", "error": {"code": "server_error", "message": str(error)}}
         return self._whole("response.failed")
+
+    def _keep_what_was_said(self) -> None:
+        """Put into items that were not finished what was told of them."""
+        if self._thought:
+            self._thought.item["summary"] = [{"type": "summary_text", "text": self._thought.text}]
+        if self._message and self._message.pieces:
+            part = {"type": "output_text", "text": self._message.text, "annotations": [], "logprobs": []}
+            self._message.item["content"] = [part]
 
     def _progress(self, event: Progress) -> bytes:
         if event.searching:
@@ -148,8 +160,6 @@ class ResponseStream:
         return self._of(search, "response.web_search_call.completed") + self._done(search)
 
     def _think(self, text: str) -> bytes:
-        if not self._show_reasoning:
-            return b""
         written = self._close_search()
         if self._thought is None:
             self._thought = self._open({"id": f"rs_{uuid.uuid4().hex}", "type": "reasoning", "summary": []})

@@ -4,10 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from agent.errors import BadRequest
 from agent.settings import MAX_PAGES
 from agent.types import Message, Question, Reading, Source
 from agent.wire.coverage_record import coverage_body
-from agent.wire.fields import WORDED, FilterFields, check_text
+from agent.wire.fields import WORDED, check_length, has_word
+from agent.wire.filters import FilterFields
 from agent.wire.sse import Json
 
 MAX_QUERY_CHARS = 2_000
@@ -35,11 +37,17 @@ class SearchRequest(FilterFields):
 
 def search_question(request: SearchRequest) -> Question:
     """Turn a search request into a Question. Raises BadRequest."""
-    check_text(request.query, "query", MAX_QUERY_CHARS)
+    _check(request.query, "query")
     for number, query in enumerate(request.queries):
-        check_text(query, f"queries[{number}]", MAX_QUERY_CHARS)
+        _check(query, f"queries[{number}]")
     asked = (Message("user", request.query.strip()),)
     return Question(messages=asked, exact=bool(request.queries), filters=request.filters())
+
+
+def _check(query: str, param: str) -> None:
+    check_length(query, param, MAX_QUERY_CHARS)
+    if not has_word(query):
+        raise BadRequest(f"{param}: there is nothing to search for; write at least one word.", param)
 
 
 def search_body(search_id: str, reading: Reading) -> Json:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, SecretStr
 from retrieval.engines.ask_api import ask_api, bearer, given, key_refusals
 from retrieval.engines.dates import iso_day
 from retrieval.engines.operators import clipped
+from retrieval.engines.regions import country
 from retrieval.types import Hit, Query, SearchFilters
 
 SETTING = "WELLREAD_TAVILY_API_KEY"
@@ -16,12 +17,17 @@ URL = "https://api.tavily.com/search"
 RESULTS = 20
 QUERY_CHARS = 400
 TIME_RANGES = {"hour": "day", "day": "day", "week": "week", "month": "month", "year": "year"}
-# It prefers pages of the country. English and Spanish have many, so they get none.
+# It prefers pages of the country, by its English name. English and Spanish have many, so by language they get none.
+MANY_COUNTRIES = frozenset({"en", "es"})
 COUNTRIES = {
-    "cs": "czech republic", "da": "denmark", "de": "germany", "el": "greece", "fi": "finland", "fr": "france",
-    "he": "israel", "hu": "hungary", "id": "indonesia", "it": "italy", "ja": "japan", "ko": "south korea",
-    "nl": "netherlands", "no": "norway", "pl": "poland", "pt": "brazil", "ro": "romania", "ru": "russia",
-    "sv": "sweden", "th": "thailand", "tr": "turkey", "uk": "ukraine", "vi": "vietnam", "zh": "china",
+    "ar": "argentina", "at": "austria", "au": "australia", "be": "belgium", "bg": "bulgaria", "br": "brazil",
+    "by": "belarus", "ca": "canada", "ch": "switzerland", "cl": "chile", "cn": "china", "cz": "czech republic",
+    "de": "germany", "dk": "denmark", "es": "spain", "fi": "finland", "fr": "france", "gb": "united kingdom",
+    "gr": "greece", "hu": "hungary", "id": "indonesia", "ie": "ireland", "il": "israel", "in": "india",
+    "it": "italy", "jp": "japan", "kr": "south korea", "kz": "kazakhstan", "mx": "mexico", "nl": "netherlands",
+    "no": "norway", "nz": "new zealand", "pl": "poland", "pt": "portugal", "ro": "romania", "ru": "russia",
+    "se": "sweden", "th": "thailand", "tr": "turkey", "ua": "ukraine", "us": "united states", "vn": "vietnam",
+    "za": "south africa",
 }  # fmt: skip
 
 
@@ -64,11 +70,16 @@ def _asked(query: Query, today: date) -> dict[str, Any]:
         query=clipped(query.text, QUERY_CHARS),
         max_results=RESULTS,
         search_depth="basic",
-        country=COUNTRIES.get(query.language or ""),
+        country=COUNTRIES.get(_home(query) or ""),
         include_domains=list(filters.domains),
         exclude_domains=list(filters.excluded_domains),
         **_time(filters, today),
     )
+
+
+def _home(query: Query) -> str | None:
+    by_language = query.filters.country is None
+    return None if by_language and query.language in MANY_COUNTRIES else country(query)
 
 
 def _time(filters: SearchFilters, today: date) -> dict[str, Any]:
