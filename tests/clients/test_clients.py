@@ -43,7 +43,7 @@ class Client:
     reasoning: bool = False
     citations: bool = False
     error: str = "NotFoundError"
-    broken: str | None = "APIError"
+    broken: str = "APIError"
 
 
 def python(script, executable=PYTHON):
@@ -54,20 +54,24 @@ def node(script, *arguments):
     return NODE, HERE / "node" / script, *arguments
 
 
+def ai_sdk(way):
+    """Make a client of one provider of the AI SDK: `chat` shows no reasoning, only OpenAI's own show sources."""
+    broken = "AI_APICallError" if way == "chat" else "AI_StreamProviderError"
+    shown = {"reasoning": way != "chat", "citations": way in {"responses", "chat"}}
+    return Client(node("ai_sdk.mjs", way), **shown, error="AI_APICallError", broken=broken)
+
+
 CLIENTS = {
     "openai": Client(python("openai_client.py"), reasoning=True, citations=True),
     "openai 1": Client(python("openai_client.py", OLD_PYTHON), reasoning=True, citations=True),
     "langchain": Client(python("langchain_client.py")),
-    "pydantic-ai": Client(python("pydantic_ai_client.py"), reasoning=True, error="ModelHTTPError"),
+    "pydantic-ai": Client(
+        python("pydantic_ai_client.py"), reasoning=True, error="ModelHTTPError", broken="ModelHTTPError"
+    ),
     "litellm": Client(python("litellm_client.py"), reasoning=True),
     "llm": Client(python("llm_client.py"), error="exit 1", broken="exit 1"),
     "openai for node": Client(node("openai.mjs"), reasoning=True, citations=True),
-    "ai sdk, compatible": Client(node("ai_sdk.mjs", "compatible"), reasoning=True, error="AI_APICallError"),
-    "ai sdk, responses": Client(
-        node("ai_sdk.mjs", "responses"), reasoning=True, citations=True, error="AI_APICallError"
-    ),
-    "ai sdk, chat": Client(node("ai_sdk.mjs", "chat"), citations=True, error="AI_APICallError"),
-    "ai sdk, deepseek": Client(node("ai_sdk.mjs", "deepseek"), reasoning=True, error="AI_APICallError"),
+    **{f"ai sdk, {way}": ai_sdk(way) for way in ("compatible", "responses", "chat", "deepseek")},
 }
 
 
@@ -163,6 +167,7 @@ async def test_a_client(name, client, tools, address):
     assert any(client.error in kind for kind in told["error"]["kinds"]), told["error"]
     assert "no-such-model" in told["error"]["message"]
     assert "broke off" in told["broken"]["message"], told["broken"]
+    assert client.broken in told["broken"]["kinds"], told["broken"]
     assert told["cancelled"] is True
     with anyio.fail_after(5):
         while model.running:  # noqa: ASYNC110 - the model counts
