@@ -19,6 +19,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 WAIT_MS = 60_000
+# A line of progress, in words that no page has.
+PROGRESS = "; reading up to "
 CHIP = "button[aria-label^='View source:']"
 
 
@@ -51,9 +53,9 @@ def look(page: Page, screenshot: str, question: str, follow_up: str, slow: str) 
     ask(page, question)
     answered(page, 1)
     folded = page.get_by_role("button", name="Thought for").first
-    thoughts = page.get_by_text("Found ").count()
+    thoughts = page.get_by_text(PROGRESS).count()
     folded.click()
-    unfolded = page.get_by_text("Found ").first
+    unfolded = page.get_by_text(PROGRESS).first
     unfolded.wait_for()
     # The row of follow-ups and the title come in their own time.
     page.get_by_role("button", name="Follow up").first.wait_for()
