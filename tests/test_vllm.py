@@ -177,7 +177,9 @@ async def test_a_prompt_that_begins_like_the_last_one_is_read_from_the_cache(eng
     assert usages[1].cached > 0.9 * usages[1].prompt
 
 
-async def test_the_engine_plans_in_the_form_that_was_asked_for(engine):
+async def test_the_engine_plans_in_the_form_that_was_asked_for(engine, monkeypatch):
+    # A slow processor writes the plan of this small model in more than the time that people are made to wait.
+    monkeypatch.setattr("agent.plan.SECONDS", 120.0)
     follow_up = (Message("user", ASKED), Message("assistant", "With json.loads."), Message("user", "And back again?"))
     async with opened(engine) as tools:
         made = await plan(Question(follow_up), tools.model)
