@@ -6,8 +6,7 @@ answered. Kept in memory; a server that does not know it has only more to read.
 
 from typing import Final
 
-from cachetools import TTLCache
-
+from agent.kept import Kept
 from agent.types import Context, Message, Question, Source
 from retrieval.types import SearchFilters
 
@@ -21,17 +20,16 @@ class Earlier:
     """The sources of the last turns, at most `most_chars` characters of pages, each for `seconds`."""
 
     def __init__(self, most_chars: int = MOST_CHARS, seconds: float = KEEP_SECONDS) -> None:
-        self._kept: TTLCache[_Key, tuple[Source, ...]] = TTLCache(most_chars, seconds, getsizeof=_chars)
+        self._kept: Kept[_Key, tuple[Source, ...]] = Kept(seconds, most_chars, _chars)
 
     def keep(self, question: Question, context: Context) -> None:
         """Remember what a question was answered from; what is too large is not kept."""
-        if _chars(context.sources) <= self._kept.maxsize:
-            self._kept[_key(question, question.messages)] = context.sources
+        self._kept.keep(_key(question, question.messages), context.sources)
 
     def of(self, question: Question) -> tuple[Source, ...]:
         """Return the sources of the turn before; () for a first question."""
         turns = [place for place, message in enumerate(question.messages) if message.role == "assistant"]
-        return self._kept.get(_key(question, question.messages[: turns[-1]]), ()) if turns else ()
+        return (self._kept.of(_key(question, question.messages[: turns[-1]])) or ()) if turns else ()
 
 
 def _key(question: Question, messages: tuple[Message, ...]) -> _Key:

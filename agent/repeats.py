@@ -6,8 +6,7 @@ They would else wait for fifty pages again. Only the owner of a request is given
 import hashlib
 from typing import Final
 
-from cachetools import TTLCache
-
+from agent.kept import Kept
 from agent.reason import Emit
 from agent.types import Answer, Question, Text, Thinking
 
@@ -18,16 +17,15 @@ class Repeats:
     """The answers of the last `seconds`, at most `most_chars` characters of them."""
 
     def __init__(self, seconds: float, most_chars: int = MOST_CHARS) -> None:
-        self._kept: TTLCache[bytes, Answer] = TTLCache(most_chars, seconds, getsizeof=_chars)
+        self._kept: Kept[bytes, Answer] = Kept(seconds, most_chars, _chars)
 
     def keep(self, owner: str, question: Question, answer: Answer) -> None:
         """Remember an answer; what is too large is not kept."""
-        if self._kept.ttl > 0 and _chars(answer) <= self._kept.maxsize:
-            self._kept[_key(owner, question)] = answer
+        self._kept.keep(_key(owner, question), answer)
 
     def of(self, owner: str, question: Question) -> Answer | None:
         """Return the answer that was given to the same owner's same question lately."""
-        return self._kept.get(_key(owner, question))
+        return self._kept.of(_key(owner, question))
 
 
 async def say_again(answer: Answer, emit: Emit) -> None:
