@@ -645,7 +645,7 @@ class Service:
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
         writer = ChatStream(chunks, status=request.status_events or x_status.lower() == "on")
 
-        asked = Call(_owner(raw), question, _is_repeat(x_stainless_retry_count))
+        asked = self._call(_owner(raw), question, x_stainless_retry_count)
 
         async def work(emit: Emit) -> Json:
             made = await self._answered(asked, emit)
@@ -666,7 +666,7 @@ class Service:
         owner = _owner(raw)
         recalled = partial(self._recalled.of, owner)
         question = responses_question(request, self._defaults, Hints(x_task, x_search), recalled)
-        asked = Call(owner, question, _is_repeat(x_stainless_retry_count))
+        asked = self._call(owner, question, x_stainless_retry_count)
         response = response_object(request, f"resp_{uuid.uuid4().hex}", int(time.time()))
         writer = ResponseStream(response, with_sources=SOURCES in request.include)
 
@@ -685,16 +685,15 @@ class Service:
         door = await self._admit(asked)
         return Running(work, door, self._limits, writer if request.stream else None)
 
-    def _given(self, asked: "Call") -> Answer | None:
-        """Find the answer that a client had before it repeated its request by itself."""
-        return self._repeats.of(asked.owner, asked.question) if asked.repeat else None
+    def _call(self, owner: str, question: Question, retries: str) -> "Call":
+        """Note who asks what, and find the answer that a client had before it repeated its request by itself."""
+        return Call(owner, question, self._repeats.of(owner, question) if _is_repeat(retries) else None)
 
     async def _answered(self, asked: "Call", emit: Emit) -> Answer:
         """Answer, or give the answer again to a client that repeats its request by itself."""
-        given = self._given(asked)
-        if given is not None:
-            await say_again(given, emit)
-            return given
+        if asked.given is not None:
+            await say_again(asked.given, emit)
+            return asked.given
         last: Event | None = None
 
         async def note(event: Event) -> None:
@@ -730,7 +729,7 @@ class Service:
 
     async def _admit(self, asked: "Call") -> Door:
         """Refuse at the door what has no place or could not be answered; what is told again takes no place here."""
-        if self._given(asked) is not None:
+        if asked.given is not None:
             return self._aside
         self._enter(asked.question)
         await pipeline.check(asked.question, self._tools)
@@ -785,11 +784,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks what, and whether a client repeats by itself what it asked before."""
+    """Who asks what; `given`: the answer that a client had before it repeated its request by itself."""
 
     owner: str
     question: Question
-    repeat: bool
+    given: Answer | None
 
 
 def _owner(request: Request) -> str:

@@ -53,12 +53,13 @@ Today is {today}. Answer the question from these webpages.
 def talk(question: Question) -> tuple[Message, ...]:
     """Ask without sources: the conversation as it is, and after it the form and what the client wishes."""
     *earlier, last = question.messages
-    rules = "\n\n".join(part for part in (_formed(question.form) if question.form else "", _wishes(question)) if part)
+    form = _formed(question.form) if question.form else ""
+    rules = "\n\n".join(filter(None, (form, _wishes(question)))).strip()
     if not rules:
         return question.messages
     if last.role != "user":
-        return (*question.messages, Message("user", rules.strip()))
-    return (*earlier, Message("user", f"{last.content}\n\n{rules.strip()}"))
+        return (*question.messages, Message("user", rules))
+    return (*earlier, Message("user", f"{last.content}\n\n{rules}"))
 
 
 def small(context: Context, asking: Question, question: str, language: str) -> tuple[Message, ...]:

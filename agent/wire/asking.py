@@ -1,7 +1,7 @@
 """What both ways of asking for an answer share: their fields, what stands beside them, their Question. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -73,12 +73,10 @@ class AnswerFields(FilterFields):
         """Turn the fields into filters. Raises BadRequest."""
         base = super().filters()
         modes = {"web": (), "academic": SCHOLARLY, "sec": FILINGS}
-        return SearchFilters(
-            (*base.domains, *hosts(self.only_hostnames, "only_hostnames")),
-            (*base.excluded_domains, *hosts(self.bad_hostnames, "bad_hostnames")),
-            base.recency,
-            base.after,
-            base.before,
+        return replace(
+            base,
+            domains=(*base.domains, *hosts(self.only_hostnames, "only_hostnames")),
+            excluded_domains=(*base.excluded_domains, *hosts(self.bad_hostnames, "bad_hostnames")),
             preferred_domains=(*hosts(self.boost_hostnames, "boost_hostnames"), *modes[self.search_mode]),
         )
 
@@ -109,7 +107,7 @@ def common_question(request: AnswerFields, asked: Asked, defaults: Defaults, hin
         messages=told,
         effort=_effort(offer, asked, defaults.effort),
         search=offer.search and not off and last.role == "user" and has_word(last.text),
-        must_search=asked.tool_choice != "none" and any(map(is_search, asked.tools)),
+        must_search=asked.tool_choice != "none" and any(is_search(tool.type) for tool in asked.tools),
         brief=brief,
         filters=_located(request.filters(), asked.options),
         citation_style=request.citation_style or defaults.style,

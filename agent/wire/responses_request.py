@@ -72,7 +72,7 @@ class Tool(Kind):
     def _ignore_others(cls, data: object) -> object:
         """Read of other tools nothing but their kind: their fields mean what they like."""
         kind = data.get("type") if isinstance(data, dict) else None
-        return {"type": kind} if isinstance(kind, str) and not kind.startswith(SEARCH_TOOLS) else data
+        return {"type": kind} if isinstance(kind, str) and not is_search(kind) else data
 
 
 class ReasoningOptions(Body):
@@ -125,7 +125,7 @@ class ResponsesRequest(AnswerFields):
 def responses_question(request: ResponsesRequest, defaults: Defaults, hints: Hints, recalled: Recalled) -> Question:
     """Turn a request into a Question; `recalled` gives the text of an earlier answer by its id. Raises BadRequest."""
     _refuse_unsupported(request)
-    searching = [tool for tool in request.tools if is_search(tool)]
+    searching = [tool for tool in request.tools if is_search(tool.type)]
     allowed = [domain for tool in searching if tool.filters for domain in tool.filters.allowed_domains]
     common = common_question(request, _asked(request, searching, recalled), defaults, hints)
     domains = (*common.filters.domains, *hosts(allowed, "tools.filters.allowed_domains"))

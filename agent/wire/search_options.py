@@ -62,9 +62,9 @@ class WebSearchOptions(Body):
     user_location: Place = Field(default=Place(), description="where the user is; its country is searched from")
 
 
-def is_search(tool: Kind) -> bool:
-    """Tell whether a tool is one of searching the web."""
-    return tool.type.startswith(SEARCH_TOOLS)
+def is_search(kind: str) -> bool:
+    """Tell whether tools of a kind search the web."""
+    return kind.startswith(SEARCH_TOOLS)
 
 
 def refuse_functions(tools: Sequence[Kind], choice: str | Kind) -> None:

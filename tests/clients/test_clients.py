@@ -19,16 +19,15 @@ import server
 from agent.build import open_tools
 from agent.errors import ModelFailed
 from agent.models.echo import EchoModel
-from agent.settings import Settings
 from agent.types import Text
 from tests import web as local
+from tests.scripts import KEY, last_line, scripted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.clients]
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PYTHON, OLD_PYTHON = (ROOT / f".venv-{name}" / "bin" / "python" for name in ("clients", "clients-openai1"))
 NODE = PYTHON.with_name("node")
-KEY = "key-of-a-client"
 QUESTION = "How do I copy a directory tree in Python?"
 BREAKS = "Does the model break off in the middle of Python's json module?"
 SECONDS = 120
@@ -102,15 +101,7 @@ class Watched(EchoModel):
 @pytest.fixture(scope="module")
 async def tools(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    settings = Settings(
-        search=("sample",),
-        embedder="hashing",
-        embedded_model="echo",
-        models_dir=folder,
-        cache="off",
-        api_keys=(KEY,),
-        effort="low",
-    )
+    settings = scripted(folder)
     async with open_tools(settings) as opened:
         opened.model = Watched()
         yield opened
@@ -134,12 +125,7 @@ async def seen(client, address):
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LANGSMITH_TRACING": "false",
     }
-    command = [str(part) for part in client.command]
-    with anyio.fail_after(SECONDS):
-        done = await anyio.run_process(command, env=environment, check=False, stderr=subprocess.PIPE)
-    assert done.returncode == 0, done.stderr.decode()[-4000:]
-    # Some print other things before.
-    return json.loads(done.stdout.splitlines()[-1])
+    return await last_line(client.command, SECONDS, environment)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,15 +19,14 @@ import server
 from agent.build import open_tools
 from agent.models.echo import EchoModel
 from agent.reason import Finished
-from agent.settings import Settings
 from agent.types import Text, Usage
 from tests import web as local
+from tests.scripts import KEY, last_line, scripted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.open_webui]
 HERE = Path(__file__).parent
 BIN = HERE.parent.parent / ".venv-open-webui" / "bin"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-KEY = "key-of-a-front-end"
 QUESTION = "How do I copy a directory tree in Python?"
 FOLLOW_UP = "And how do I remove one?"
 SLOW = "Say words slowly, in Python"
@@ -84,15 +82,7 @@ class Counting:
 
 @asynccontextmanager
 async def wellread(folder):
-    settings = Settings(
-        search=("sample",),
-        embedder="hashing",
-        embedded_model="echo",
-        models_dir=folder,
-        cache="off",
-        api_keys=(KEY,),
-        effort="low",
-    )
+    settings = scripted(folder)
     async with open_tools(settings) as tools:
         tools.model = Model()
         tools.engines[:] = [Counting(engine) for engine in tools.engines]
@@ -153,10 +143,7 @@ async def healthy(address, running, log):
 async def browsed(address, screenshot):
     """Use it by a browser, and read what was seen."""
     command = [BIN / "python", HERE / "browse.py", address, CHROMIUM, screenshot, QUESTION, FOLLOW_UP, SLOW]
-    with anyio.fail_after(BROWSE_SECONDS):
-        done = await anyio.run_process([str(part) for part in command], check=False, stderr=subprocess.PIPE)
-    assert done.returncode == 0, done.stderr.decode()[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return await last_line(command, BROWSE_SECONDS)
 
 
 @pytest.mark.skipif(not (BIN / "open-webui").exists(), reason="Open WebUI is not installed: make try-open-webui")
