@@ -4,6 +4,7 @@ Knows how an answer travels, not how it is found: that is `agent.pipeline`. What
 `Running`, whose task group ends with the client.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -30,6 +31,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agent import command, pipeline
 from agent import plan as planning
@@ -71,8 +73,10 @@ log = logging.getLogger("wellread")
 KEEP_ALIVE_SECONDS = 10.0
 # A client that takes none of its bytes for this long is gone, and frees its place.
 STALLED_SECONDS = 60.0
-# A request that trickles in holds a connection; the body must have come by then.
+# A request that trickles in holds a connection; its head must have come by then, and as long after that its body.
 RECEIVE_SECONDS = 10.0
+# Of a request's bytes, how many may come without making up a head, or more of a body.
+MAX_HEAD_BYTES = 65_536
 INFO_SECONDS = 2.0
 STOP_SECONDS = 1
 # Some clients give up on a reply whose head has not come after five minutes; then a whole body begins with blank lines.
@@ -812,6 +816,75 @@ def _written_to(writer: Writer) -> Emit:
 # ---- the command
 
 
+class BoundedHttp(HttpToolsProtocol):
+    """HTTP by uvicorn's parser in C, which alone would wait for a head of any size for any time."""
+
+    _pending_bytes = 0
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a head from the beginning."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._made_up()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what has made up nothing yet: a head, a trailer, what comments a chunk."""
+        self._pending_bytes += len(data)
+        super().data_received(data)
+        if self._pending_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The request's head is larger than {MAX_HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        """Wait for the head of a further request too."""
+        super().on_message_begin()
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        """Take in a head."""
+        self._made_up()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a part of a body."""
+        self._made_up()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take in the end of a request."""
+        self._made_up()
+        super().on_message_complete()
+
+    def _wait_for_head(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting = self.loop.call_later(RECEIVE_SECONDS, self.transport.close)
+
+    def _made_up(self) -> None:
+        self._pending_bytes = 0
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+def http_config(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Config:
+    """Configure uvicorn for the application."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=BoundedHttp,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
 class Listener(uvicorn.Server):
     """A uvicorn server that says where it listens, and leaves by returning: the caller still has tools to close."""
 
@@ -846,15 +919,7 @@ async def serve(settings: Settings, opened: Opener = open_tools, answer: Answere
     """Open the tools and serve until a signal; running streams end with it. Raises BadSettings or WeightsError."""
     async with opened(settings) as tools:
         app = create_app(settings, tools, answer=answer)
-        config = uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
+        config = http_config(app, settings.host, settings.port)
         await Listener(config, app.state.door).serve()
 
 

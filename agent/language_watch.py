@@ -84,7 +84,7 @@ class LanguageWatch:
         for place, part in enumerate(parts):
             self._in_code = self._in_code != (place > 0)
             if not self._in_code:
-                self._window.extend(script for letter in part if (script := script_of(letter)))
+                self._window.extend(filter(None, map(script_of, part)))
 
     def _judged(self, least_letters: int) -> str:
         held, self._held = self._held, ""

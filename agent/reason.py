@@ -126,17 +126,18 @@ async def reason(
     with anyio.CancelScope(deadline=until) as thinking:
         async with aclosing(model.stream(prompt)) as events:
             async for event in events:
-                match event:
-                    case Thinking(text):
-                        await run.think(text)
-                    case Text() if thinking.cancel_called:
-                        break  # too late by a moment: the next wait would end it in mid-sentence
-                    case Text(text):
-                        await run.say(text)
-                        thinking.deadline = math.inf if run.begun else until
-                    case Finished():
-                        usage, ended = event.usage, event.reason
-                pieces += not isinstance(event, Finished)
+                if isinstance(event, Finished):
+                    usage, ended = event.usage, event.reason
+                    continue
+                pieces += 1
+                if isinstance(event, Thinking):
+                    await run.think(event.text)
+                elif thinking.cancel_called:
+                    break  # too late by a moment: the next wait would end it in mid-sentence
+                else:
+                    await run.say(event.text)
+                    if run.begun:
+                        thinking.deadline = math.inf
                 if run.over:
                     break
     await run.end()

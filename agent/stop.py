@@ -16,6 +16,8 @@ class StopReader:
         """Take a piece; return what cannot be part of a stop string."""
         if self.stopped:
             return ""
+        if not self._stops:
+            return piece
         text = self._held + piece
         place, open_from = self._first(text), len(text) - self._partial(text)
         # A longer stop string may have begun before a shorter one that is whole already.

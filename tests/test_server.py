@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -335,6 +335,57 @@ async def test_a_body_that_trickles_in_is_refused(monkeypatch):
     assert reply.startswith(b"HTTP/1.1 408 ")
 
 
+HEAD = b"GET /health HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = b"POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def received(stream):
+    """Take all that comes until the server closes the connection."""
+    taken = b""
+    with anyio.fail_after(5), suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+        while True:
+            taken += await stream.receive()
+    return taken
+
+
+async def sent(stream, more, times):
+    """Send without end, and tell how much was taken before the server closed the connection."""
+    for time_ in range(times):
+        try:
+            await stream.send(more)
+        except anyio.BrokenResourceError:
+            return time_ * len(more)
+    return times * len(more)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"GET /", HEAD + b"x: ", HEAD, CHUNKED + b"1;", CHUNKED + b"1\r\n{\r\n0\r\nx: "],
+    ids=["path", "header", "headers", "comment of a chunk", "trailer"],
+)
+async def test_a_request_without_end_is_cut_off(begun):
+    more = b"x: y\r\n" * 10_000 if begun == HEAD else b"x" * 60_000
+    async with running() as client, await anyio.connect_tcp("127.0.0.1", client.base_url.port) as stream:
+        await stream.send(begun)
+        with anyio.fail_after(5):
+            taken = await sent(stream, more, 1_000)
+
+        assert taken < 1_000 * len(more)
+        assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /", HEAD, HEAD + b"\r\n" + HEAD], ids=["none", "path", "headers", "second"]
+)
+async def test_a_head_that_trickles_in_is_cut_off(monkeypatch, begun):
+    monkeypatch.setattr(server, "RECEIVE_SECONDS", 0.1)
+    async with running() as client, await anyio.connect_tcp("127.0.0.1", client.base_url.port) as stream:
+        await stream.send(begun)
+        reply = await received(stream)
+
+    assert reply.count(b"HTTP/1.1 200") == begun.count(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "code"),
     [
@@ -606,7 +657,7 @@ async def test_ask_keeps_terminal_codes_of_pages_to_itself():
 
 SERVE = """
 import asyncio, sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 import server
 from agent.settings import Settings
 from tests.test_server import Endless, FakeTools

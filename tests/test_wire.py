@@ -28,7 +28,7 @@ from agent.types import (
 )
 from agent.wire.answer_form import MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH
 from agent.wire.asking import Defaults, Hints
-from agent.wire.chat_reply import Chunks, Head, completion_body
+from agent.wire.chat_reply import ChatStream, Chunks, Head, completion_body
 from agent.wire.chat_request import ChatRequest, chat_question
 from agent.wire.conversation import MAX_QUESTION_CHARS
 from agent.wire.coverage_record import coverage_line
@@ -587,6 +587,13 @@ def test_any_text_is_one_line_of_an_event_stream(text):
     assert line.endswith("\n\n")
     assert line.splitlines() == [line[:-2], ""]
     assert json.loads(line.removeprefix("data: "))["x"] == text
+
+
+@given(st.sampled_from([Text, Thinking]), st.text(st.characters(categories=None)), st.booleans(), st.booleans())
+def test_a_token_is_written_as_its_chunks(kind, text, include_usage, show_reasoning):
+    chunks = Chunks(HEAD, include_usage, show_reasoning)
+
+    assert ChatStream(chunks).event(kind(text)) == b"".join(map(sse, chunks.event(kind(text))))
 
 
 def test_half_a_character_does_not_break_the_stream():

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import anyio
 import uvicorn
 
+from server import http_config
+
 ARTICLE = """<!DOCTYPE html><html lang="en"><head><title>{title}</title></head><body><nav>Home News Video</nav>
 <article><h1>{title}</h1>{body}</article><footer>All rights reserved.</footer></body></html>"""
 
@@ -108,11 +110,11 @@ async def running(web: Web | None = None):
 
 @asynccontextmanager
 async def serving(app):
-    """Serve an ASGI app, and give its address."""
+    """Serve an ASGI app as the product is served, and give its address."""
     # By its protocol asyncio knows a socket on which small writes must not wait for one another.
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
-        process = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        process = uvicorn.Server(http_config(app))
         async with anyio.create_task_group() as group:
             group.start_soon(process._serve, [listening])
             with anyio.fail_after(5):

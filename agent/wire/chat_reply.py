@@ -8,10 +8,10 @@ in a good chunk; no SSE field but `data`.
 from dataclasses import dataclass
 
 from agent.errors import AgentError
-from agent.types import Answer, Event, Progress, Text
+from agent.types import Answer, Event, Progress, Text, Thinking
 from agent.wire.refusals import error_body
 from agent.wire.sources import annotation_list, sources, usage_body
-from agent.wire.sse import DONE, Json, sse
+from agent.wire.sse import BLANK, DONE, Json, Pattern, sse
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ class ChatStream:
         self._chunks = chunks
         self._status = status
         self._doing = ""
+        tokens = (Text(BLANK), Thinking(BLANK))
+        self._patterns = {type(token): Pattern(chunk) for token in tokens for chunk in chunks.event(token)}
 
     def opening(self) -> bytes:
         """Write what opens the stream, before any work."""
@@ -95,6 +97,8 @@ class ChatStream:
 
     def event(self, event: Event) -> bytes:
         """Write what one event says."""
+        if isinstance(event, Text | Thinking) and event.text and not self._doing and type(event) in self._patterns:
+            return self._patterns[type(event)].event(event.text)
         return b"".join(map(sse, self._told(event)))
 
     def ending(self, error: AgentError | None) -> bytes:

@@ -3,11 +3,15 @@
 import json
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 Json = dict[str, Any]
 
 DONE = b"data: [DONE]\n\n"
 # JSON leaves these raw, and clients that read a stream by str.splitlines() would break a line at them.
-LINE_BREAKS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+LINE_BREAKS = tuple((character.encode(), f"\\u{ord(character):04x}".encode()) for character in "\x85\u2028\u2029")
+# Stands for the text of a pattern; no text of ours holds it.
+BLANK = "\0blank\0"
 
 
 def sse(data: Json, kind: str = "") -> bytes:
@@ -15,7 +19,23 @@ def sse(data: Json, kind: str = "") -> bytes:
     return (f"event: {kind}\n".encode() if kind else b"") + b"data: " + dump(data) + b"\n\n"
 
 
-def dump(data: Json) -> bytes:
+class Pattern:
+    """An event that is written for every token: made once, with BLANK where the token's text comes."""
+
+    def __init__(self, data: Json) -> None:
+        self._parts = sse(data).split(dump(BLANK))
+
+    def event(self, text: str) -> bytes:
+        """Write the event with a text."""
+        return dump(text).join(self._parts)
+
+
+def dump(data: Json | str) -> bytes:
     """Write JSON on one line. Half characters, which no decoder takes, become question marks."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.translate(LINE_BREAKS).encode("utf-8", "replace")
+    try:
+        written = to_json(data)
+    except PydanticSerializationError:  # half a character, or what is no JSON at all: then this raises too
+        written = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    for character, escaped in LINE_BREAKS:
+        written = written.replace(character, escaped)
+    return written

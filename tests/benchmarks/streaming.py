@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.streaming [--streams 200] [--rate 50] [--tokens 500]
 
-A scripted model gives tokens that name the moment they were made, by the clock; clients in a process of their own read
-that clock when the token's bytes arrive, so its reading and the kernel are in the figure too. Beside it the plain way:
-the same tokens written as chunks by a bare streaming response. Needs no test data.
+A scripted model gives tokens that name the moment they were made, by the clock, in letters as words have them; clients
+in a process of their own read that clock when the token's bytes arrive, so its reading and the kernel are in the figure
+too. Beside it the plain way: the same tokens written as chunks by a bare streaming response. Needs no test data.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 import server
 from agent.build import open_tools
@@ -35,7 +36,9 @@ from agent.types import Text, Usage
 from tests.benchmarks import servers
 from tests.benchmarks.tables import table, write
 
-STAMP = re.compile(rb'"content":"([\d ]+)"')
+STAMP = re.compile(rb'"content":"([a-j ]+)"')
+TO_LETTERS = str.maketrans("0123456789", "abcdefghij")
+TO_DIGITS = bytes.maketrans(b"abcdefghij", b"0123456789")
 # Streams begin one after another, as people do.
 APART_SECONDS = 0.01
 
@@ -45,7 +48,7 @@ async def stamps(rate: float, tokens: int) -> AsyncIterator[str]:
     start = time.monotonic()
     for number in range(tokens):
         await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
-        yield f"{time.monotonic_ns()} "
+        yield f"{time.monotonic_ns()} ".translate(TO_LETTERS)
 
 
 class StampedModel(EchoModel):
@@ -99,8 +102,8 @@ async def _plain_chunks(rate: float, tokens: int) -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
-async def _listen(app: object, port: int) -> None:
-    await uvicorn.Server(uvicorn.Config(app, port=port, log_config=None)).serve()  # type: ignore[arg-type]
+async def _listen(app: ASGIApp, port: int) -> None:
+    await uvicorn.Server(server.http_config(app, port=port)).serve()
 
 
 @dataclass(slots=True)
@@ -130,7 +133,7 @@ async def watch(port: int, after: float) -> Seen:
         if b"[DONE]" in line or not line:
             break
         if found := STAMP.search(line):
-            seen.delays += [(now - int(stamp)) / 1e6 for stamp in found[1].split()]
+            seen.delays += [(now - int(stamp)) / 1e6 for stamp in found[1].translate(TO_DIGITS).split()]
             began, last = began or now / 1e9, now / 1e9
     writer.close()
     seen.lasted = last - began
