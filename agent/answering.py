@@ -108,6 +108,8 @@ def _trimmed(reading: Reading) -> Reading:
 async def talk(question: Question, tools: Tools, emit: Emit, start: float) -> Answer:
     """Answer from the model alone."""
     info = await tools.model.info()
+    # Asked to think first, a small model greets in its thoughts and rambles in its answer.
+    question = replace(question, think=question.think and not info.small)
     marks, until = _marks(question), thinking_until(start, question, info)
     # In a thread: it may have to load what detects languages.
     language = await anyio.to_thread.run_sync(detect, question.messages[-1].content)

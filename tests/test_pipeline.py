@@ -266,6 +266,14 @@ async def test_a_small_model_is_given_less_and_asked_shortly(web, equipped):
     assert done.cited[0].url == web.base + "/3"
 
 
+async def test_a_small_model_talks_without_thinking_first(equipped):
+    info = ModelInfo("small", 4_096, small=True, patience=Patience(300, 60, 80))
+    async with equipped(Engine(), model=Watched(info)) as tools:
+        await run(tools, Question((Message("user", "Say hello"),), search=False))
+    (prompt,) = tools.model.prompts
+    assert (prompt.thinking_tokens, prompt.answer_tokens) == (0, 80)
+
+
 async def test_the_answer_ends_at_a_stop_string(web, equipped):
     asked = Question((Message("user", ASKED),), stop=(". Pier",), citation_style="numeric")
     async with equipped(Engine(piers(web, 3))) as tools:
