@@ -7,6 +7,7 @@ import logging
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio.to_thread
 
@@ -17,6 +18,7 @@ from agent.errors import ContextOverflow
 from agent.fit import Room
 from agent.language_watch import asks_for_another
 from agent.pack import pack
+from agent.proof import proven
 from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
 from agent.settings import EFFORTS
 from agent.tools import Tools
@@ -77,7 +79,10 @@ async def from_sources(
     usage = reading.plan.usage + said.usage
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited
-    return replace(made, coverage=record, usage=usage, cited=cited)
+    documents = [source.document for source in reading.context.sources]
+    held = partial(proven, made.text, made.annotations, documents, reading.plan.language)
+    proof = tuple(await anyio.to_thread.run_sync(held)) if made.annotations else ()
+    return replace(made, coverage=record, usage=usage, cited=cited, annotations=proof)
 
 
 def _marks(question: Question, sources: tuple[Source, ...] = ()) -> CitationReader:

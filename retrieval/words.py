@@ -5,7 +5,7 @@ BM25 as in Robertson and Zaragoza, 2009 (Lucene's variant, by bm25s); stems by S
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import bm25s
 import numpy as np
@@ -17,6 +17,8 @@ Scores = NDArray[np.float32]
 WORD = re.compile(r"[\w\u0301]+")
 IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 CYRILLIC = re.compile(r"[а-яё]")
+# A language has a few tens of thousands of words in use; a question meets some thousands of them, again and again.
+STEMS_REMEMBERED = 100_000
 STEMMERS = {
     "da": "danish", "de": "german", "en": "english", "es": "spanish", "fi": "finnish", "fr": "french",
     "hu": "hungarian", "it": "italian", "nl": "dutch", "no": "norwegian", "pl": "polish", "pt": "portuguese",
@@ -29,15 +31,22 @@ def stems(text: str, language: str) -> list[str]:
 
     Writing without spaces comes out as overlapping pairs of characters.
     """
-    found = WORD.findall(text.lower().replace("\u0301", "").replace("ё", "е"))
     out: list[str] = []
-    latin = _stemmer(language if language in STEMMERS and language != "ru" else "en")
-    for word in found:
+    for word in WORD.findall(text.lower().replace("\u0301", "")):
         if IDEOGRAPHS.search(word):
             out += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
         else:
-            out.append((_stemmer("ru") if CYRILLIC.search(word) else latin).stemWord(word))
+            out.append(stem(word, language))
     return out
+
+
+@lru_cache(STEMS_REMEMBERED)
+def stem(word: str, language: str) -> str:
+    """Return the stem of one word in small letters, by its script as above."""
+    word = word.replace("ё", "е")
+    latin = language if language in STEMMERS and language != "ru" else "en"
+    found: str = _stemmer("ru" if CYRILLIC.search(word) else latin).stemWord(word)
+    return found
 
 
 def score(

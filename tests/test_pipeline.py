@@ -112,6 +112,8 @@ async def test_what_is_cited_was_read_and_the_best_page_comes_first(web, equippe
     assert done.coverage.cited <= done.coverage.used <= done.coverage.read
     for annotation in done.annotations:
         assert done.text[annotation.start : annotation.end].endswith(f"]]({annotation.url})")
+        assert annotation.support > 0.9
+        assert annotation.quote == f"Pier {annotation.url[-1]}"  # the first line of the page, which the model repeats
     assert "the old pier of Brighton is 503 m long" in done.cited[0].snippet
 
 

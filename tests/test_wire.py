@@ -35,7 +35,7 @@ from agent.wire.coverage_record import coverage_line
 from agent.wire.past_answers import past_answer
 from agent.wire.refusals import error_body, invalid_request
 from agent.wire.search_api import MAX_QUERY_CHARS, SearchRequest, search_body, search_question
-from agent.wire.sources import annotation_list, unique_titles
+from agent.wire.sources import annotation_list, at_quote, unique_titles
 from agent.wire.sse import sse
 from retrieval.types import Document, EngineReport, Passage, Query, Ranked, SearchFilters
 
@@ -561,6 +561,36 @@ def test_spans_count_code_points():
     citation = annotation_list(ANSWER)[0]["url_citation"]
 
     assert ANSWER.text[citation["start_index"] : citation["end_index"]] == MARK
+
+
+def test_what_proves_a_mark_stands_beside_the_standard_fields():
+    proof = {"support": 0.91234, "quote": "built by Vold", "date": "2026-01-01"}
+    mark = replace(ANSWER.annotations[0], **proof)
+
+    (citation,) = annotation_list(replace(ANSWER, annotations=(mark,)))
+
+    told = citation["url_citation"]
+    assert {key: told[key] for key in proof} == proof | {"support": 0.912}
+    assert told["quote_url"] == "https://a.example#:~:text=built%20by%20Vold"
+    unsupported = replace(mark, support=0.1, quote=None)
+    (citation,) = annotation_list(replace(ANSWER, annotations=(unsupported,)))
+    assert (citation["url_citation"]["quote"], citation["url_citation"]["quote_url"]) == (None, "https://a.example")
+
+
+@pytest.mark.parametrize(
+    ("url", "quote", "expected"),
+    [
+        ("https://a.example", "мост, 1886", "https://a.example#:~:text=%D0%BC%D0%BE%D1%81%D1%82%2C%201886"),
+        ("https://a.example/p#top", "well-known & old", "https://a.example/p#top:~:text=well%2Dknown%20%26%20old"),
+        (
+            "https://a.example",
+            "a b c d e f\ng h i j k",
+            "https://a.example#:~:text=a%20b%20c%20d%20e,g%20h%20i%20j%20k",
+        ),
+    ],
+)
+def test_an_address_opens_a_page_at_a_quote(url, quote, expected):
+    assert at_quote(url, quote) == expected
 
 
 @given(

@@ -42,6 +42,12 @@ def _one_of(*values: str) -> Json:
 NULL_STRING: Final = _nullable(STRING)
 REASONS: Final = _one_of("stop", "length")
 SPAN: Final[Json] = {"start_index": INTEGER, "end_index": INTEGER, "url": STRING, "title": STRING}
+PROOF: Final[Json] = {
+    "support": {"type": "number", "description": "how well the page supports what the mark stands behind, 0 to 1"},
+    "quote": {**NULL_STRING, "description": "the words of the page that do, letter for letter; null: it does not"},
+    "quote_url": {**STRING, "description": "the address that opens the page at the quote"},
+    "date": {**NULL_STRING, "description": "of the page, ISO"},
+}
 CITED: Final[Json] = {
     "citations": {**_many(STRING), "description": "addresses; the one at index i carries mark i+1"},
     "search_results": _many(_ref("SearchResult")),
@@ -59,7 +65,7 @@ SCHEMAS: Final[Json] = {
         prompt_tokens_details=_object(cached_tokens=INTEGER),
         completion_tokens_details=_object(reasoning_tokens=INTEGER),
     ),
-    "UrlCitation": _object(type=_one_of("url_citation"), url_citation=_object(None, **SPAN)),
+    "UrlCitation": _object(type=_one_of("url_citation"), url_citation=_object(PROOF, **SPAN)),
     "SearchResult": _object(
         title=STRING, url=STRING, date=NULL_STRING, last_updated=NULL_STRING, snippet=STRING, source=_one_of("web")
     ),

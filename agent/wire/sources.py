@@ -1,11 +1,15 @@
 """What tells of an answer's sources: the lists beside it, its marks, and what it cost."""
 
 from collections.abc import Iterable
+from urllib.parse import quote as quoted
 from urllib.parse import urlsplit
 
 from agent.types import Annotation, Answer, Cited, Usage
 from agent.wire.coverage_record import coverage_body
 from agent.wire.sse import Json
+
+# How many words of a quote's beginning and end an address names.
+FRAGMENT_WORDS = 5
 
 
 def sources(answer: Answer) -> Json:
@@ -26,12 +30,34 @@ def annotation_list(answer: Answer) -> list[Json]:
 
 
 def marks(answer: Answer) -> list[Json]:
-    """Write where the citation marks stand; offsets count Unicode code points, the end is exclusive."""
+    """Write where the citation marks stand, and what proves them.
+
+    Offsets count Unicode code points, the end is exclusive.
+    """
     titles = unique_titles((*answer.cited, *answer.annotations))
     return [
-        {"start_index": mark.start, "end_index": mark.end, "url": mark.url, "title": titles[mark.url]}
+        {"start_index": mark.start, "end_index": mark.end, "url": mark.url, "title": titles[mark.url]} | _proof(mark)
         for mark in answer.annotations
     ]
+
+
+def _proof(mark: Annotation) -> Json:
+    """Write what beside OpenAI's fields tells of a mark's page; nothing where it was not looked at."""
+    if mark.support is None:
+        return {}
+    opened = mark.url if mark.quote is None else at_quote(mark.url, mark.quote)
+    return {"support": round(mark.support, 3), "quote": mark.quote, "quote_url": opened, "date": mark.date}
+
+
+def at_quote(url: str, quote: str) -> str:
+    """Return an address that opens a page at a quote, by a text fragment (WICG, Scroll to Text Fragment).
+
+    A long quote is named by its first and last words.
+    """
+    words = quote.split()
+    ends = [words] if len(words) <= 2 * FRAGMENT_WORDS else [words[:FRAGMENT_WORDS], words[-FRAGMENT_WORDS:]]
+    fragment = ",".join(quoted(" ".join(end), safe="").replace("-", "%2D") for end in ends)
+    return f"{url}{'' if '#' in url else '#'}:~:text={fragment}"
 
 
 def unique_titles(pages: Iterable[Cited | Annotation]) -> dict[str, str]:

@@ -5,7 +5,7 @@ import sys
 
 from tests.benchmarks import servers
 
-BENCHMARKS = ("extraction", "recall", "finding", "speed", "rough", "cost")
+BENCHMARKS = ("extraction", "recall", "finding", "speed", "rough", "cost", "citations")
 
 if __name__ == "__main__":
     servers.require_data()

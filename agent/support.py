@@ -1,0 +1,267 @@
+"""Tells how well a page supports a claim, and which of its words do. Pure.
+
+A claim is held against up to three neighboring sentences of the page: how many of its words stand there, weighed by
+their rarity among all that was read, its numbers and names among them, and what is negated. Logistic regression joins
+these to one figure; its weights were fitted on pairs of claims and pages (`support_weights`). Blocks for milliseconds a
+page: call it in a thread.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from agent.support_weights import INTERCEPT, WEIGHTS
+from retrieval import urls
+from retrieval.types import Document
+from retrieval.words import WORD, stem
+
+# Sentences end as in `retrieval.chunk`, and with their line; one without an end is cut.
+SENTENCE: Final = re.compile(
+    r".{1,600}?(?:[.!?…](?=[\"'»”’)\]]*\s)[\"'»”’)\]]*\s+|[。！？؟।]+|\n+|\Z)|.{1,600}", re.DOTALL
+)
+WINDOW_SENTENCES, CANDIDATES = 3, 6
+# How much of a page is looked at, and how much of each to see which words are common.
+MOST_CHARS, BEGINNING_CHARS = 60_000, 2_000
+THOUSANDS: Final = re.compile(r"(?<=\d)[,.'\u00a0\u202f\u2009 ](?=\d{3}(?!\d))")
+NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
+# What a number counts beside a word that no other sentence has.
+NUMBER_SHARE: Final = 0.7
+# How many words around a name or number must be about it on the page too.
+BESIDE, BESIDE_ON_PAGE = 2, 4
+NEGATIONS: Final = frozenset(
+    "not no never none nor neither cannot without isn wasn aren weren doesn didn don won couldn hasn haven hadn "  # noqa: SIM905
+    "не нет ни никогда без нельзя никто ничто ничего".split()
+)
+# Words that say nothing of a claim's matter.
+FUNCTION_WORDS: Final = frozenset(
+    "a an the of in on at to for by with from and or is was were are be been being has have had do does did it its "  # noqa: SIM905
+    "this that these those he she they his her their as which who whom whose will would can could may might into than "
+    "then there also but if so such about over under after before during between t s "
+    "и в во на с со к ко по о об от до из за у для при что как это его её их он она они оно но а же бы ли или то так "
+    "также был была было были быть есть который которая которое которые которого которой которых которым этот эта эти "
+    "того том тем своей своего свой".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """How well a page supports a claim, from 0 to 1, and the words that do most: `text[start:end]` of the page."""
+
+    score: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence, or a claim: its terms (stems, and numbers) in their order, and which of them are what.
+
+    `marked` are the places of names and numbers among the terms; `negated` are terms right after a negation.
+    """
+
+    start: int
+    end: int
+    terms: tuple[str, ...]
+    numbers: frozenset[str]
+    names: frozenset[str]
+    marked: tuple[int, ...]
+    negated: frozenset[str]
+    negative: bool
+
+
+def said(text: str, language: str, start: int = 0, end: int = 0) -> Said:
+    """Take a sentence apart."""
+    text = text.replace("\u0301", "")
+    numbers = frozenset(number.replace(",", ".") for number in NUMBER.findall(THOUSANDS.sub("", text)))
+    terms: list[str] = []
+    marked: list[int] = []
+    names: set[str] = set()
+    negated: set[str] = set()
+    negation, negative = False, False
+    for place, found in enumerate(WORD.finditer(THOUSANDS.sub("", text))):
+        word = found[0].lower()
+        if word in NEGATIONS:
+            negation = negative = True
+        elif word not in FUNCTION_WORDS:
+            term = stem(word, language)
+            if word.isdigit() or (place and found[0][0].isupper()):
+                marked.append(len(terms))
+            if place and found[0][0].isupper():
+                names.add(term)
+            if negation:
+                negated.add(term)
+            negation = False
+            terms.append(term)
+    return Said(start, end, tuple(terms), numbers, frozenset(names), tuple(marked), frozenset(negated), negative)
+
+
+def sentences(text: str, language: str) -> Iterator[Said]:
+    """Take a text apart, sentence by sentence."""
+    return (said(found[0], language, *found.span()) for found in SENTENCE.finditer(text) if found[0].strip())
+
+
+class PageText:
+    """The sentences of one page."""
+
+    def __init__(self, document: Document, language: str) -> None:
+        self.document = document
+        language = document.language or language
+        self.title = said(document.title, language)
+        self.sentences = list(sentences(document.text[:MOST_CHARS], language))
+
+    @cached_property
+    def squeezed(self) -> str:
+        """The words of the page, without all else."""
+        return _squeezed(self.document.text)
+
+    @cached_property
+    def whole(self) -> "Window":
+        """All of the page."""
+        return Window((self.title, *self.sentences), frozenset())
+
+
+class Window:
+    """Some neighboring sentences, with the title of their page: a sentence often lacks the name it speaks of."""
+
+    def __init__(self, sentences: Sequence[Said], title: Set[str]) -> None:
+        self.sentences = sentences
+        self.terms = frozenset(term for sentence in sentences for term in sentence.terms)
+        self.titled = self.terms | title
+        self.numbers = frozenset(number for sentence in sentences for number in sentence.numbers)
+        self.negated = frozenset(term for sentence in sentences for term in sentence.negated)
+
+    @property
+    def negative(self) -> bool:
+        """Whether anything in it is negated."""
+        return any(sentence.negative for sentence in self.sentences)
+
+
+class Evidence:
+    """The pages that an answer may rest on, by address. `language` is a two-letter code.
+
+    How common a word is, the beginnings of all pages tell; a page is taken apart when it is first asked about.
+    """
+
+    def __init__(self, documents: Sequence[Document], language: str) -> None:
+        self._language = language
+        self._documents = {urls.printable(document.url): document for document in documents}
+        self._pages: dict[str, PageText] = {}
+        beginnings = [
+            sentence
+            for document in self._documents.values()
+            for sentence in sentences(document.text[:BEGINNING_CHARS], document.language or language)
+        ]
+        self._frequencies = Counter(term for sentence in beginnings for term in set(sentence.terms))
+        self._sentences = max(1, len(beginnings))
+
+    def page(self, url: str) -> PageText:
+        """Return a page taken apart. Raises KeyError for one that is not among these."""
+        shown = urls.printable(url)
+        if shown not in self._pages:
+            self._pages[shown] = PageText(self._documents[shown], self._language)
+        return self._pages[shown]
+
+    def support(self, claim: str, url: str) -> Support:
+        """Tell how well a page supports a claim. Raises KeyError for a page that is not among these."""
+        page, asked = self.page(url), said(claim, self._language)
+        window = max(self._windows(asked, page), key=lambda each: self._coverage(asked, each), default=None)
+        if window is None or not asked.terms:
+            return Support(0.0, 0, 0)
+        found = self._features(claim, asked, window, page)
+        logit = INTERCEPT + sum(WEIGHTS[name] * value for name, value in found.items())
+        return Support(1 / (1 + math.exp(-logit)), window.sentences[0].start, window.sentences[-1].end)
+
+    def features(self, claim: str, url: str) -> dict[str, float]:
+        """Return what the figure is made of, for fitting its weights."""
+        page, asked = self.page(url), said(claim, self._language)
+        window = max(
+            self._windows(asked, page), key=lambda each: self._coverage(asked, each), default=Window((), set())
+        )
+        return self._features(claim, asked, window, page)
+
+    def _windows(self, asked: Said, page: PageText) -> Iterator[Window]:
+        """List the windows around the sentences that have most of the claim."""
+        terms, count = frozenset(asked.terms), len(page.sentences)
+        alone = [self._weight(terms.intersection(each.terms)) for each in page.sentences]
+        best = sorted(range(count), key=lambda i: -alone[i])[:CANDIDATES]
+        spans = {
+            (start, start + size)
+            for i in best
+            for size in range(1, WINDOW_SENTENCES + 1)
+            for start in range(max(0, i - size + 1), i + 1)
+            if start + size <= count
+        }
+        title = frozenset(page.title.terms)
+        return (Window(page.sentences[start:end], title) for start, end in sorted(spans))
+
+    def _coverage(self, asked: Said, window: Window) -> float:
+        """Return the share of a claim that a window has, less a little for each sentence more."""
+        return self._share(asked, window.terms, window.numbers) - 0.02 * len(window.sentences)
+
+    def _share(self, asked: Said, terms: Set[str], numbers: Set[str]) -> float:
+        known = frozenset(asked.terms)
+        each = NUMBER_SHARE * math.log(1 + self._sentences)
+        whole = self._weight(known) + each * len(asked.numbers)
+        return (self._weight(known & terms) + each * len(asked.numbers & numbers)) / whole if whole else 0.0
+
+    def _weight(self, terms: Set[str]) -> float:
+        return sum(self._rarity(term) for term in terms)
+
+    def _rarity(self, term: str) -> float:
+        """Inverse frequency among the sentences of all pages."""
+        return 0.0 if term.isdigit() else math.log(1 + self._sentences / (1 + self._frequencies[term]))
+
+    def _features(self, claim: str, asked: Said, window: Window, page: PageText) -> dict[str, float]:
+        rarest = math.log(1 + self._sentences)
+        words = frozenset(asked.terms)
+        shared = words & window.terms
+        size = max(1, -(-len(asked.terms) // 3)) if len(asked.terms) >= 9 else max(1, -(-len(asked.terms) // 2))
+        parts = [frozenset(asked.terms[i : i + size]) for i in range(0, len(asked.terms), size)]
+        return {
+            "words": self._share(asked, window.terms, window.numbers),
+            "words on page": self._share(asked, page.whole.terms, page.whole.numbers),
+            "rarest missing": max((self._rarity(term) for term in words - window.titled), default=0.0) / rarest,
+            "numbers missing": _missing(asked.numbers, window.numbers),
+            "numbers not on page": _missing(asked.numbers, page.whole.numbers),
+            "names missing": _missing(asked.names, window.titled),
+            "names not on page": _missing(asked.names, page.whole.terms),
+            "negated otherwise": min(2, len(shared & (asked.negated ^ window.negated))),
+            "negative alone": float(asked.negative and not window.negative),
+            "weakest part": min((self._part(part, window.titled) for part in parts), default=0.0),
+            "length": math.log(1 + len(asked.terms)),
+            "literal": float(_squeezed(claim) in page.squeezed),
+            "beside names and numbers": min(_beside(asked, window), default=1.0),
+        }
+
+    def _part(self, part: Set[str], terms: Set[str]) -> float:
+        whole = self._weight(part)
+        return self._weight(part & terms) / whole if whole else 1.0
+
+
+def _missing(wanted: Set[str], found: Set[str]) -> float:
+    return len(wanted - found) / len(wanted) if wanted else 0.0
+
+
+def _beside(asked: Said, window: Window) -> Iterator[float]:
+    """For each name and number of a claim: the share of the words beside it that stand near it in the window too."""
+    terms = [term for sentence in window.sentences for term in sentence.terms]
+    for place in asked.marked:
+        marked = asked.terms[place]
+        beside = [term for term in _around(asked.terms, place, BESIDE) if term != marked]
+        places = [i for i, term in enumerate(terms) if term == marked]
+        near = (set(_around(terms, i, BESIDE_ON_PAGE)) for i in places)
+        if beside:
+            yield max((sum(term in each for term in beside) / len(beside) for each in near), default=0.0)
+
+
+def _around(terms: Sequence[str], place: int, reach: int) -> Sequence[str]:
+    return terms[max(0, place - reach) : place + reach + 1]
+
+
+def _squeezed(text: str) -> str:
+    words = WORD.findall(text.lower().replace("\u0301", ""))
+    return f" {' '.join(words)} "

@@ -1,0 +1,58 @@
+"""Measures how well it is told whether a page supports a claim, on pairs that the weights have not seen.
+
+    python -m tests.benchmarks.citations
+
+Precision is of what is called supported, recall of what is; both by language, and by how the pair was made the share
+that is called supported: it should be 1 for the first kinds and 0 for the others.
+"""
+
+import time
+from collections.abc import Sequence
+from statistics import fmean, median
+
+from agent.support_weights import SUPPORTED
+from tests.benchmarks import servers
+from tests.benchmarks.citation_pairs import Pair, evidences, in_half, pairs
+from tests.benchmarks.fit_support import FITTED_HALF
+from tests.benchmarks.tables import table, write
+
+LANGUAGES = {"all": ("en", "ru"), "English": ("en",), "Russian": ("ru",)}
+Judged = tuple[Pair, bool]
+
+
+def main() -> None:
+    """Judge, and write what came of it."""
+    servers.require_data()
+    made = [pair for pair in pairs() if not in_half(pair, FITTED_HALF)]
+    judged: list[Judged] = []
+    ms: list[float] = []
+    for pair, evidence in evidences(made):
+        start = time.perf_counter()
+        support = evidence.support(pair.claim, pair.page.url)
+        ms.append((time.perf_counter() - start) * 1000)
+        judged.append((pair, support.score >= SUPPORTED))
+    overall = [
+        [name, *figures([one for one in judged if one[0].language in codes])] for name, codes in LANGUAGES.items()
+    ]
+    kinds = sorted({(not pair.supported, pair.kind) for pair in made})
+    by_kind = [[kind, *(cell(judged, kind, code) for code in ("en", "ru"))] for _, kind in kinds]
+    text = table(("pairs of", "pairs", "precision", "recall"), overall)
+    text += "\n\n" + table(("kind", "English: called supported", "Russian: called supported"), by_kind)
+    write("citations", f"{text}\n\nA claim against a page takes {median(ms):.1f} ms at the median.")
+
+
+def figures(judged: Sequence[Judged]) -> list[object]:
+    """Count, precision and recall."""
+    right = sum(pair.supported and called for pair, called in judged)
+    called, supported = sum(called for _, called in judged), sum(pair.supported for pair, _ in judged)
+    return [len(judged), right / called, right / supported]
+
+
+def cell(judged: Sequence[Judged], kind: str, language: str) -> str:
+    """Write the share of one kind that is called supported."""
+    calls = [called for pair, called in judged if (pair.kind, pair.language) == (kind, language)]
+    return f"{fmean(calls):.2f} of {len(calls)}" if calls else "none"
+
+
+if __name__ == "__main__":
+    main()

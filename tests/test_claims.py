@@ -1,0 +1,49 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.claims import claims
+from agent.types import Annotation
+
+MARK = re.compile(r"\[\d\]")
+
+
+def marked(text):
+    return claims(text, [Annotation(*found.span(), "https://a.example", "A") for found in MARK.finditer(text)])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The tower is tall. It is 300 m high [1].", ["It is 300 m high"]),
+        ("The tower is tall. It is 300 m high. [1]", ["It is 300 m high."]),
+        ("The tower is 300 m high [1][2].", ["The tower is 300 m high"] * 2),
+        (
+            "It opened in the year 1889 [1], and was painted brown in 1968 [2].",
+            ["It opened in the year 1889", ", and was painted brown in 1968"],
+        ),
+        ("According to [1] the tower is 300 m high. It is old.", ["According to the tower is 300 m high."]),
+        ("[1] says that the tower is high.", ["says that the tower is high."]),
+        ("- **Height**: it is 300 m [1]\n- Age: it is old now [2]", ["Height: it is 300 m", "Age: it is old now"]),
+        ("# Tower\n\nБашня построена в 1889 году [1]. Да.", ["Башня построена в 1889 году"]),
+        ("It is high.[1] It is very old.[2]", ["It is high.", "It is very old."]),
+        ("“It is very high.” [1]", ["“It is very high.”"]),
+        ("Call json_tools.load_all first [1].", ["Call json_tools.load_all first"]),
+        ("Yes [1].", ["Yes ."]),
+        ("[1]", [""]),
+    ],
+)
+def test_a_mark_vouches_for_what_it_stands_behind(text, expected):
+    assert marked(text) == expected
+
+
+@given(st.lists(st.sampled_from(["[1]", "[2]", "word", " ", ".", "\n", "- ", "**", "слово", "。", '"'])).map("".join))
+def test_every_mark_has_a_claim_of_the_text_without_marks(text):
+    found = marked(text)
+
+    assert len(found) == len(MARK.findall(text))
+    assert not any(MARK.search(claim) for claim in found)
+    words = MARK.sub("", text).replace("**", "")
+    assert all(word in words for claim in found for word in claim.split())

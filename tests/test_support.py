@@ -1,0 +1,94 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.proof import proven
+from agent.support import Evidence
+from agent.support_weights import SUPPORTED
+from agent.types import Annotation
+from retrieval.types import Document
+
+TOWER = Document(
+    "https://a.example/tower",
+    "Brandt Tower",
+    "The Brandt Tower is a tower in Lindau. It was designed by the engineer Irena Vold and opened in 1974.\n"
+    "The tower is 214 metres high and is not open to visitors. Its antenna was replaced on 3 March 1998.\n"
+    "Every year some 40,000 people look at it from the lake, which lies 412 metres above the sea.",
+    "a.example",
+    "2024-05-01",
+    "en",
+)
+BRIDGE = Document(
+    "https://b.example/мост",
+    "Старый мост",
+    "Старый мост построен в 1886 году по проекту инженера Николая Белелюбского. Длина моста составляет 1 520 метров.\n"
+    "Мост не является памятником архитектуры. В 1949 году его перестроили после пожара.",
+    "b.example",
+    None,
+    "ru",
+)
+OTHER = Document(
+    "https://c.example", "Lakes", "Lakes of the Alps are deep and cold. Many towns lie on them.", "c", None, "en"
+)
+EVIDENCE = Evidence((TOWER, BRIDGE, OTHER), "en")
+
+
+@pytest.mark.parametrize(
+    ("claim", "page", "supported"),
+    [
+        ("The tower is 214 metres high", TOWER, True),
+        ("The Brandt Tower in Lindau opened in 1974", TOWER, True),
+        ("The Brandt Tower was designed by Irena Vold", TOWER, True),
+        ("The tower is not open to visitors", TOWER, True),
+        ("About 40 000 people look at the tower every year", TOWER, True),
+        ("Старый мост был построен в 1886 году инженером Белелюбским", BRIDGE, True),
+        ("Длина Старого моста — 1520 метров", BRIDGE, True),
+        ("Мост не является памятником архитектуры", BRIDGE, True),
+        ("The tower is 241 metres high", TOWER, False),
+        ("The Brandt Tower in Lindau opened in 1947", TOWER, False),
+        ("The Brandt Tower was designed by Karl Ochs", TOWER, False),
+        ("The Brandt Tower is not a tower in Lindau", TOWER, False),
+        ("The tower opened in 1974 and burnt down after an earthquake ten years later", TOWER, False),
+        ("The tower is 214 metres high", OTHER, False),
+        ("Старый мост был построен в 1868 году инженером Белелюбским", BRIDGE, False),
+        ("Длина Старого моста — 1250 метров", BRIDGE, False),
+        ("Старый мост не построен в 1886 году", BRIDGE, False),
+        ("Старый мост построил инженер Пётр Кузнецов", BRIDGE, False),
+        ("", TOWER, False),
+        ("[…]", OTHER, False),
+    ],
+)
+def test_a_claim_is_held_against_a_page(claim, page, supported):
+    assert (EVIDENCE.support(claim, page.url).score >= SUPPORTED) is supported
+
+
+def test_the_words_that_support_are_found():
+    found = EVIDENCE.support("The tower is 214 metres high", TOWER.url)
+
+    assert TOWER.text[found.start : found.end].strip() == "The tower is 214 metres high and is not open to visitors."
+
+
+@given(st.text(), st.text(), st.text())
+def test_any_claim_and_page_have_a_score(claim, title, text):
+    page = Document("https://x.example", title, text, "x.example", None, None)
+    found = Evidence((page, TOWER), "ru").support(claim, page.url)
+
+    assert 0 <= found.score <= 1
+    assert 0 <= found.start <= found.end <= len(text)
+
+
+def test_marks_get_their_proof():
+    text = "The tower is 214 metres high [1]. Elves of the northern woods built it [1]. Мост длиной 1520 метров [2]."
+    urls = [TOWER.url, TOWER.url, "https://b.example/%D0%BC%D0%BE%D1%81%D1%82"]
+    spans = [found.span() for found in re.finditer(r"\[\d\]", text)]
+    marks = [Annotation(*span, url, "x") for span, url in zip(spans, urls, strict=True)]
+
+    first, second, third = proven(text, marks, (TOWER, BRIDGE, OTHER), "en")
+
+    assert first.quote == "The tower is 214 metres high and is not open to visitors."
+    assert (first.date, third.date) == ("2024-05-01", None)
+    assert second.quote is None
+    assert first.support > SUPPORTED > second.support
+    assert third.quote in BRIDGE.text
