@@ -11,8 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final
+from functools import cached_property, lru_cache
+from typing import Final, Literal
 
 from agent.support_weights import INTERCEPT, WEIGHTS
 from retrieval import urls
@@ -30,6 +30,8 @@ THOUSANDS: Final = re.compile(r"(?<=\d)[,.'\u00a0\u202f\u2009 ](?=\d{3}(?!\d))")
 NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 # What a number counts beside a word that no other sentence has.
 NUMBER_SHARE: Final = 0.7
+# More forms than the pages of a question have.
+WORDS_REMEMBERED: Final = 200_000
 # How many words around a name or number must be about it on the page too.
 BESIDE, BESIDE_ON_PAGE = 2, 4
 NEGATIONS: Final = frozenset(
@@ -45,6 +47,9 @@ FUNCTION_WORDS: Final = frozenset(
     "также был была было были быть есть который которая которое которые которого которой которых которым этот эта эти "
     "того том тем своей своего свой".split()
 )
+
+
+Kind = Literal["word", "name", "number", "negation", "function"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +80,40 @@ class Said:
 
 def said(text: str, language: str, start: int = 0, end: int = 0) -> Said:
     """Take a sentence apart."""
-    text = text.replace("\u0301", "")
-    numbers = frozenset(number.replace(",", ".") for number in NUMBER.findall(THOUSANDS.sub("", text)))
+    text = THOUSANDS.sub("", text.replace("\u0301", ""))
+    numbers = frozenset(number.replace(",", ".") for number in NUMBER.findall(text))
     terms: list[str] = []
     marked: list[int] = []
-    names: set[str] = set()
-    negated: set[str] = set()
+    names: list[str] = []
+    negated: list[str] = []
     negation, negative = False, False
-    for place, found in enumerate(WORD.finditer(THOUSANDS.sub("", text))):
-        word = found[0].lower()
-        if word in NEGATIONS:
+    for place, word in enumerate(WORD.findall(text)):
+        kind, term = _judged(word, language)
+        if kind == "negation":
             negation = negative = True
-        elif word not in FUNCTION_WORDS:
-            term = stem(word, language)
-            if word.isdigit() or (place and found[0][0].isupper()):
-                marked.append(len(terms))
-            if place and found[0][0].isupper():
-                names.add(term)
-            if negation:
-                negated.add(term)
+        if not term:
+            continue
+        if kind == "number" or (kind == "name" and place):
+            marked.append(len(terms))
+        if kind == "name" and place:
+            names.append(term)
+        if negation:
+            negated.append(term)
             negation = False
-            terms.append(term)
+        terms.append(term)
     return Said(start, end, tuple(terms), numbers, frozenset(names), tuple(marked), frozenset(negated), negative)
+
+
+@lru_cache(WORDS_REMEMBERED)
+def _judged(word: str, language: str) -> tuple[Kind, str]:
+    """Tell what a word is, and its term, which is empty for words that say nothing of a matter."""
+    small = word.lower()
+    if small in NEGATIONS:
+        return "negation", ""
+    if small in FUNCTION_WORDS:
+        return "function", ""
+    kind: Kind = "number" if word.isdigit() else "name" if word[0].isupper() else "word"
+    return kind, stem(small, language)
 
 
 def sentences(text: str, language: str) -> Iterator[Said]:
