@@ -24,6 +24,7 @@ SENTENCE: Final = re.compile(
     r".{1,600}?(?:[.!?…](?=[\"'»”’)\]]*\s)[\"'»”’)\]]*\s+|[。！？؟।]+|\n+|\Z)|.{1,600}", re.DOTALL
 )
 WINDOW_SENTENCES, CANDIDATES = 3, 6
+SENTENCE_COST: Final = 0.02
 # How much of a page is looked at, and how much of each to see which words are common.
 MOST_CHARS, BEGINNING_CHARS = 60_000, 2_000
 THOUSANDS: Final = re.compile(r"(?<=\d)[,.'\u00a0\u202f\u2009 ](?=\d{3}(?!\d))")
@@ -47,7 +48,6 @@ FUNCTION_WORDS: Final = frozenset(
     "также был была было были быть есть который которая которое которые которого которой которых которым этот эта эти "
     "того том тем своей своего свой".split()
 )
-
 
 Kind = Literal["word", "name", "number", "negation", "function"]
 
@@ -87,15 +87,19 @@ def said(text: str, language: str, start: int = 0, end: int = 0) -> Said:
     names: list[str] = []
     negated: list[str] = []
     negation, negative = False, False
-    for place, word in enumerate(WORD.findall(text)):
+    words = WORD.findall(text)
+    # A capital begins every sentence: its first word is a name where another name follows.
+    named = len(words) > 1 and words[1][0].isupper()
+    for place, word in enumerate(words):
         kind, term = _judged(word, language)
         if kind == "negation":
             negation = negative = True
         if not term:
             continue
-        if kind == "number" or (kind == "name" and place):
+        is_name = kind == "name" and (place > 0 or named)
+        if is_name or kind == "number":
             marked.append(len(terms))
-        if kind == "name" and place:
+        if is_name:
             names.append(term)
         if negation:
             negated.append(term)
@@ -185,8 +189,8 @@ class Evidence:
     def support(self, claim: str, url: str) -> Support:
         """Tell how well a page supports a claim. Raises KeyError for a page that is not among these."""
         page, asked = self.page(url), said(claim, self._language)
-        window = max(self._windows(asked, page), key=lambda each: self._coverage(asked, each), default=None)
-        if window is None or not asked.terms:
+        window = self._nearest(asked, page)
+        if not window.sentences or not asked.terms:
             return Support(0.0, 0, 0)
         found = self._features(claim, asked, window, page)
         logit = INTERCEPT + sum(WEIGHTS[name] * value for name, value in found.items())
@@ -195,10 +199,15 @@ class Evidence:
     def features(self, claim: str, url: str) -> dict[str, float]:
         """Return what the figure is made of, for fitting its weights."""
         page, asked = self.page(url), said(claim, self._language)
-        window = max(
-            self._windows(asked, page), key=lambda each: self._coverage(asked, each), default=Window((), set())
-        )
-        return self._features(claim, asked, window, page)
+        return self._features(claim, asked, self._nearest(asked, page), page)
+
+    def _nearest(self, asked: Said, page: PageText) -> Window:
+        """Return the window that has most of a claim; one more sentence must bring something."""
+
+        def worth(window: Window) -> float:
+            return self._share(asked, window.terms, window.numbers) - SENTENCE_COST * len(window.sentences)
+
+        return max(self._windows(asked, page), key=worth, default=Window((), frozenset()))
 
     def _windows(self, asked: Said, page: PageText) -> Iterator[Window]:
         """List the windows around the sentences that have most of the claim."""
@@ -215,10 +224,6 @@ class Evidence:
         title = frozenset(page.title.terms)
         return (Window(page.sentences[start:end], title) for start, end in sorted(spans))
 
-    def _coverage(self, asked: Said, window: Window) -> float:
-        """Return the share of a claim that a window has, less a little for each sentence more."""
-        return self._share(asked, window.terms, window.numbers) - 0.02 * len(window.sentences)
-
     def _share(self, asked: Said, terms: Set[str], numbers: Set[str]) -> float:
         known = frozenset(asked.terms)
         each = NUMBER_SHARE * math.log(1 + self._sentences)
@@ -226,37 +231,28 @@ class Evidence:
         return (self._weight(known & terms) + each * len(asked.numbers & numbers)) / whole if whole else 0.0
 
     def _weight(self, terms: Set[str]) -> float:
-        return sum(self._rarity(term) for term in terms)
+        # Exact, so that the order of a set does not matter.
+        return math.fsum(map(self._rarity, terms))
 
     def _rarity(self, term: str) -> float:
         """Inverse frequency among the sentences of all pages."""
         return 0.0 if term.isdigit() else math.log(1 + self._sentences / (1 + self._frequencies[term]))
 
     def _features(self, claim: str, asked: Said, window: Window, page: PageText) -> dict[str, float]:
-        rarest = math.log(1 + self._sentences)
-        words = frozenset(asked.terms)
-        shared = words & window.terms
-        size = max(1, -(-len(asked.terms) // 3)) if len(asked.terms) >= 9 else max(1, -(-len(asked.terms) // 2))
-        parts = [frozenset(asked.terms[i : i + size]) for i in range(0, len(asked.terms), size)]
+        shared = window.terms.intersection(asked.terms)
         return {
             "words": self._share(asked, window.terms, window.numbers),
             "words on page": self._share(asked, page.whole.terms, page.whole.numbers),
-            "rarest missing": max((self._rarity(term) for term in words - window.titled), default=0.0) / rarest,
             "numbers missing": _missing(asked.numbers, window.numbers),
             "numbers not on page": _missing(asked.numbers, page.whole.numbers),
             "names missing": _missing(asked.names, window.titled),
             "names not on page": _missing(asked.names, page.whole.terms),
             "negated otherwise": min(2, len(shared & (asked.negated ^ window.negated))),
             "negative alone": float(asked.negative and not window.negative),
-            "weakest part": min((self._part(part, window.titled) for part in parts), default=0.0),
             "length": math.log(1 + len(asked.terms)),
             "literal": float(_squeezed(claim) in page.squeezed),
             "beside names and numbers": min(_beside(asked, window), default=1.0),
         }
-
-    def _part(self, part: Set[str], terms: Set[str]) -> float:
-        whole = self._weight(part)
-        return self._weight(part & terms) / whole if whole else 1.0
 
 
 def _missing(wanted: Set[str], found: Set[str]) -> float:
