@@ -79,8 +79,9 @@ async def from_sources(
     usage = reading.plan.usage + said.usage
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited
-    documents = [source.document for source in reading.context.sources]
-    held = partial(proven, made.text, made.annotations, documents, reading.plan.language)
+    given = (row for source in reading.context.sources for row in source.passages)
+    passages = [row.passage for row in (*given, *reading.ranked)]
+    held = partial(proven, made.text, made.annotations, passages, reading.plan.language)
     proof = tuple(await anyio.to_thread.run_sync(held)) if made.annotations else ()
     return replace(made, coverage=record, usage=usage, cited=cited, annotations=proof)
 

@@ -1,25 +1,29 @@
 """Proves the citation marks of an answer: what the page of each says of its claim, word for word. Blocks briefly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agent.claims import claims
 from agent.support import Evidence
 from agent.support_weights import SUPPORTED
 from agent.types import Annotation
-from retrieval.types import Document
+from retrieval.types import Passage
 
 
-def proven(text: str, marks: Sequence[Annotation], documents: Sequence[Document], language: str) -> list[Annotation]:
+def proven(text: str, marks: Sequence[Annotation], passages: Iterable[Passage], language: str) -> list[Annotation]:
     """Return the marks of an answer with their support, and with the quote that proves each, where there is one.
 
-    `documents` are the pages that the answer may rest on, those of the marks among them.
+    `passages` are what the answer may rest on, some of each page of the marks among them. `language` is the answer's, a
+    two-letter code; a page in another is not looked at: it has other words for the same.
     """
-    evidence = Evidence(documents, language)
-    return [_proven(mark, claim, evidence) for mark, claim in zip(marks, claims(text, marks), strict=True)]
+    evidence = Evidence(passages, language)
+    return [_proven(mark, claim, evidence, language) for mark, claim in zip(marks, claims(text, marks), strict=True)]
 
 
-def _proven(mark: Annotation, claim: str, evidence: Evidence) -> Annotation:
-    document, support = evidence.page(mark.url).document, evidence.support(claim, mark.url)
+def _proven(mark: Annotation, claim: str, evidence: Evidence, language: str) -> Annotation:
+    document = evidence.page(mark.url).document
+    if (document.language or language) != language:
+        return replace(mark, date=document.date)
+    support = evidence.support(claim, mark.url)
     quote = document.text[support.start : support.end].strip() if support.score >= SUPPORTED else None
     return replace(mark, support=support.score, quote=quote, date=document.date)

@@ -2,21 +2,22 @@
 
 A claim is held against up to three neighboring sentences of the page: how many of its words stand there, weighed by
 their rarity among all that was read, its numbers and names among them, and what is negated. Logistic regression joins
-these to one figure; its weights were fitted on pairs of claims and pages (`support_weights`). Blocks for milliseconds a
-page: call it in a thread.
+these to one figure; its weights were fitted on pairs of claims and pages (`support_weights`). Of a page those passages
+are looked at that ranked high. Blocks for some tenths of a millisecond a passage: call it in a thread.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final, Literal
 
 from agent.support_weights import INTERCEPT, WEIGHTS
 from retrieval import urls
-from retrieval.types import Document
+from retrieval.types import Passage
 from retrieval.words import WORD, stem
 
 # Sentences end as in `retrieval.chunk`, and with their line; one without an end is cut.
@@ -25,8 +26,6 @@ SENTENCE: Final = re.compile(
 )
 WINDOW_SENTENCES, CANDIDATES = 3, 6
 SENTENCE_COST: Final = 0.02
-# How much of a page is looked at, and how much of each to see which words are common.
-MOST_CHARS, BEGINNING_CHARS = 60_000, 2_000
 THOUSANDS: Final = re.compile(r"(?<=\d)[,.'\u00a0\u202f\u2009 ](?=\d{3}(?!\d))")
 NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 # What a number counts beside a word that no other sentence has.
@@ -120,29 +119,33 @@ def _judged(word: str, language: str) -> tuple[Kind, str]:
     return kind, stem(small, language)
 
 
-def sentences(text: str, language: str) -> Iterator[Said]:
-    """Take a text apart, sentence by sentence."""
-    return (said(found[0], language, *found.span()) for found in SENTENCE.finditer(text) if found[0].strip())
-
-
 class PageText:
-    """The sentences of one page."""
+    """The sentences of one page that stand in its passages, in the order of the page."""
 
-    def __init__(self, document: Document, language: str) -> None:
-        self.document = document
-        language = document.language or language
-        self.title = said(document.title, language)
-        self.sentences = list(sentences(document.text[:MOST_CHARS], language))
+    def __init__(self, passages: Sequence[Passage], language: str) -> None:
+        self.document = passages[0].document
+        self.title = said(self.document.title, language)
+        rows = sorted(passages, key=lambda passage: passage.start)
+        self.sentences = [sentence for passage in rows for sentence in _sentences(passage, language)]
+        self.squeezed = " … ".join(_squeezed(passage.text) for passage in rows)
+        self.whole = Window((self.title, *self.sentences), frozenset())
 
-    @cached_property
-    def squeezed(self) -> str:
-        """The words of the page, without all else."""
-        return _squeezed(self.document.text)
+    def spans(self, place: int, most: int) -> Iterator[tuple[int, int]]:
+        """List the runs of up to `most` neighboring sentences around one; no text of the page lies between them."""
+        for size in range(1, most + 1):
+            for start in range(max(0, place - size + 1), place + 1):
+                run = self.sentences[start : start + size]
+                if len(run) == size and all(self._neighbors(one, other) for one, other in pairwise(run)):
+                    yield start, start + size
 
-    @cached_property
-    def whole(self) -> "Window":
-        """All of the page."""
-        return Window((self.title, *self.sentences), frozenset())
+    def _neighbors(self, one: Said, other: Said) -> bool:
+        return not self.document.text[one.end : other.start].strip()
+
+
+def _sentences(passage: Passage, language: str) -> Iterator[Said]:
+    for found in SENTENCE.finditer(passage.text):
+        if found[0].strip():
+            yield said(found[0], language, passage.start + found.start(), passage.start + found.end())
 
 
 class Window:
@@ -162,29 +165,24 @@ class Window:
 
 
 class Evidence:
-    """The pages that an answer may rest on, by address. `language` is a two-letter code.
+    """What an answer may rest on: passages of pages, each once. `language` is a two-letter code."""
 
-    How common a word is, the beginnings of all pages tell; a page is taken apart when it is first asked about.
-    """
-
-    def __init__(self, documents: Sequence[Document], language: str) -> None:
+    def __init__(self, passages: Iterable[Passage], language: str) -> None:
         self._language = language
-        self._documents = {urls.printable(document.url): document for document in documents}
-        self._pages: dict[str, PageText] = {}
-        beginnings = [
-            sentence
-            for document in self._documents.values()
-            for sentence in sentences(document.text[:BEGINNING_CHARS], document.language or language)
-        ]
-        self._frequencies = Counter(term for sentence in beginnings for term in set(sentence.terms))
-        self._sentences = max(1, len(beginnings))
+        of_pages: dict[str, dict[int, Passage]] = {}
+        for passage in passages:
+            of_pages.setdefault(urls.printable(passage.document.url), {}).setdefault(passage.start, passage)
+        self._pages = {
+            url: PageText(list(rows.values()), next(iter(rows.values())).document.language or language)
+            for url, rows in of_pages.items()
+        }
+        sentences = [sentence for page in self._pages.values() for sentence in page.sentences]
+        self._frequencies = Counter(term for sentence in sentences for term in set(sentence.terms))
+        self._sentences = max(1, len(sentences))
 
     def page(self, url: str) -> PageText:
-        """Return a page taken apart. Raises KeyError for one that is not among these."""
-        shown = urls.printable(url)
-        if shown not in self._pages:
-            self._pages[shown] = PageText(self._documents[shown], self._language)
-        return self._pages[shown]
+        """Return a page. Raises KeyError for one that has no passage among these."""
+        return self._pages[urls.printable(url)]
 
     def support(self, claim: str, url: str) -> Support:
         """Tell how well a page supports a claim. Raises KeyError for a page that is not among these."""
@@ -211,16 +209,10 @@ class Evidence:
 
     def _windows(self, asked: Said, page: PageText) -> Iterator[Window]:
         """List the windows around the sentences that have most of the claim."""
-        terms, count = frozenset(asked.terms), len(page.sentences)
+        terms = frozenset(asked.terms)
         alone = [self._weight(terms.intersection(each.terms)) for each in page.sentences]
-        best = sorted(range(count), key=lambda i: -alone[i])[:CANDIDATES]
-        spans = {
-            (start, start + size)
-            for i in best
-            for size in range(1, WINDOW_SENTENCES + 1)
-            for start in range(max(0, i - size + 1), i + 1)
-            if start + size <= count
-        }
+        best = sorted(range(len(alone)), key=lambda i: -alone[i])[:CANDIDATES]
+        spans = {span for place in best for span in page.spans(place, WINDOW_SENTENCES)}
         title = frozenset(page.title.terms)
         return (Window(page.sentences[start:end], title) for start, end in sorted(spans))
 

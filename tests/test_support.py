@@ -8,7 +8,7 @@ from agent.proof import proven
 from agent.support import Evidence
 from agent.support_weights import SUPPORTED
 from agent.types import Annotation
-from retrieval.types import Document
+from retrieval.types import Document, Passage
 
 TOWER = Document(
     "https://a.example/tower",
@@ -32,7 +32,8 @@ BRIDGE = Document(
 OTHER = Document(
     "https://c.example", "Lakes", "Lakes of the Alps are deep and cold. Many towns lie on them.", "c", None, "en"
 )
-EVIDENCE = Evidence((TOWER, BRIDGE, OTHER), "en")
+PASSAGES = [Passage(page, 0, len(page.text)) for page in (TOWER, BRIDGE, OTHER)]
+EVIDENCE = Evidence(PASSAGES, "en")
 
 
 @pytest.mark.parametrize(
@@ -73,22 +74,33 @@ def test_the_words_that_support_are_found():
 @given(st.text(), st.text(), st.text())
 def test_any_claim_and_page_have_a_score(claim, title, text):
     page = Document("https://x.example", title, text, "x.example", None, None)
-    found = Evidence((page, TOWER), "ru").support(claim, page.url)
+    found = Evidence((Passage(page, 0, len(text)), *PASSAGES), "ru").support(claim, page.url)
 
     assert 0 <= found.score <= 1
     assert 0 <= found.start <= found.end <= len(text)
 
 
-def test_marks_get_their_proof():
-    text = "The tower is 214 metres high [1]. Elves of the northern woods built it [1]. Мост длиной 1520 метров [2]."
-    urls = [TOWER.url, TOWER.url, "https://b.example/%D0%BC%D0%BE%D1%81%D1%82"]
+def marks(text, urls):
     spans = [found.span() for found in re.finditer(r"\[\d\]", text)]
-    marks = [Annotation(*span, url, "x") for span, url in zip(spans, urls, strict=True)]
+    return [Annotation(*span, url, "x") for span, url in zip(spans, urls, strict=True)]
 
-    first, second, third = proven(text, marks, (TOWER, BRIDGE, OTHER), "en")
+
+def test_marks_get_their_proof():
+    text = "The tower is 214 metres high [1]. Elves of the northern woods built it [1]."
+
+    first, second = proven(text, marks(text, [TOWER.url] * 2), PASSAGES, "en")
 
     assert first.quote == "The tower is 214 metres high and is not open to visitors."
-    assert (first.date, third.date) == ("2024-05-01", None)
+    assert (first.date, second.date) == ("2024-05-01", "2024-05-01")
     assert second.quote is None
     assert first.support > SUPPORTED > second.support
-    assert third.quote in BRIDGE.text
+
+
+def test_a_page_in_the_answers_language_alone_is_looked_at():
+    text = "Мост длиной 1520 метров [1]. Башня высотой 214 метров [2]."
+    shown = "https://b.example/%D0%BC%D0%BE%D1%81%D1%82"
+
+    russian, english = proven(text, marks(text, [shown, TOWER.url]), PASSAGES, "ru")
+
+    assert russian.quote in BRIDGE.text
+    assert (english.support, english.quote, english.date) == (None, None, "2024-05-01")

@@ -43,10 +43,13 @@ NULL_STRING: Final = _nullable(STRING)
 REASONS: Final = _one_of("stop", "length")
 SPAN: Final[Json] = {"start_index": INTEGER, "end_index": INTEGER, "url": STRING, "title": STRING}
 PROOF: Final[Json] = {
-    "support": {"type": "number", "description": "how well the page supports what the mark stands behind, 0 to 1"},
+    "support": {
+        "type": "number",
+        "description": "how well the page supports the sentence, 0 to 1; absent for a page in another language",
+    },
     "quote": {**NULL_STRING, "description": "the words of the page that do, letter for letter; null: it does not"},
     "quote_url": {**STRING, "description": "the address that opens the page at the quote"},
-    "date": {**NULL_STRING, "description": "of the page, ISO"},
+    "date": {**STRING, "description": "of the page, ISO; absent where it is not known"},
 }
 CITED: Final[Json] = {
     "citations": {**_many(STRING), "description": "addresses; the one at index i carries mark i+1"},

@@ -42,11 +42,12 @@ def marks(answer: Answer) -> list[Json]:
 
 
 def _proof(mark: Annotation) -> Json:
-    """Write what beside OpenAI's fields tells of a mark's page; nothing where it was not looked at."""
+    """Write what beside OpenAI's fields tells of a mark's page; of its support nothing where it was not looked at."""
+    dated: Json = {"date": mark.date} if mark.date else {}
     if mark.support is None:
-        return {}
+        return dated
     opened = mark.url if mark.quote is None else at_quote(mark.url, mark.quote)
-    return {"support": round(mark.support, 3), "quote": mark.quote, "quote_url": opened, "date": mark.date}
+    return {"support": round(mark.support, 3), "quote": mark.quote, "quote_url": opened} | dated
 
 
 def at_quote(url: str, quote: str) -> str:

@@ -18,8 +18,10 @@ from typing import Any
 import bm25s
 
 from agent.support import Evidence
-from retrieval.chunk import SENTENCE
-from retrieval.types import Document
+from retrieval.chunk import SENTENCE, chunk
+from retrieval.limits import ChunkLimits, RankLimits
+from retrieval.rank import rank
+from retrieval.types import Document, Passage
 from retrieval.words import stems
 from tests.benchmarks import servers
 
@@ -67,6 +69,7 @@ class Pair:
     kind: str
     language: str
     group: str
+    question: str
     found: tuple[Document, ...]  # read for the question, the right page among them
 
 
@@ -118,7 +121,7 @@ def pairs(seed: int = 1) -> list[Pair]:
         found = tuple(page for page in collection.found(claim.question) if page.text != claim.page.text)
         group = claim.page.url
         read = (claim.page, *found)[:READ]
-        true = Pair(claim.text, claim.page, True, claim.kind, claim.language, group, read)
+        true = Pair(claim.text, claim.page, True, claim.kind, claim.language, group, claim.question, read)
         out += [true, *spoilt(claim, true, found, draw)]
     return out
 
@@ -286,10 +289,17 @@ def in_half(pair: Pair, half: int) -> bool:
 
 
 def evidences(made: Sequence[Pair]) -> Iterator[tuple[Pair, Evidence]]:
-    """Give each pair with the pages that were read for it, taken apart once where neighbors share them."""
-    known: tuple[Document, ...] = ()
+    """Give each pair with the passages that rank first for its question, taken apart once for all pairs of one."""
+    known: tuple[str, tuple[Document, ...]] | None = None
     evidence = Evidence((), "en")
     for pair in made:
-        if pair.found != known:
-            known, evidence = pair.found, Evidence(pair.found, pair.language)
+        if (pair.question, pair.found) != known:
+            known, evidence = (pair.question, pair.found), Evidence(ranked(pair), pair.language)
         yield pair, evidence
+
+
+def ranked(pair: Pair) -> list[Passage]:
+    """Rank the passages of the pages that were read, as without an embedder; the first of each page is there too."""
+    passages = [passage for page in pair.found for passage in chunk(page, ChunkLimits())]
+    first = [row.passage for row in rank([pair.question], passages, None, RankLimits(), pair.language).passages]
+    return [*first, *(passage for passage in passages if passage.start == 0)]
