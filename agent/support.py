@@ -171,7 +171,10 @@ class Evidence:
         self._language = language
         of_pages: dict[str, dict[int, Passage]] = {}
         for passage in passages:
-            of_pages.setdefault(urls.printable(passage.document.url), {}).setdefault(passage.start, passage)
+            rows = of_pages.setdefault(urls.printable(passage.document.url), {passage.start: passage})
+            # A page that was read again may have changed: of two versions the first is the one that was given.
+            if next(iter(rows.values())).document.text == passage.document.text:
+                rows.setdefault(passage.start, passage)
         self._pages = {
             url: PageText(list(rows.values()), next(iter(rows.values())).document.language or language)
             for url, rows in of_pages.items()

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,17 @@ def test_any_claim_and_page_have_a_score(claim, title, text):
 
     assert 0 <= found.score <= 1
     assert 0 <= found.start <= found.end <= len(text)
+
+
+def test_of_two_versions_of_a_page_the_first_counts():
+    newer = replace(TOWER, text="News of the day.\n" + TOWER.text.replace("214", "215"))
+    passages = [Passage(TOWER, 0, 200), Passage(newer, 17, 300)]
+    evidence = Evidence(passages, "en")
+
+    found = evidence.support("The tower is 214 metres high", TOWER.url)
+
+    assert evidence.page(TOWER.url).document is TOWER
+    assert "214 metres" in TOWER.text[found.start : found.end]
 
 
 def marks(text, urls):
