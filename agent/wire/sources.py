@@ -57,7 +57,7 @@ def at_quote(url: str, quote: str) -> str:
     """
     words = quote.split()
     ends = [words] if len(words) <= 2 * FRAGMENT_WORDS else [words[:FRAGMENT_WORDS], words[-FRAGMENT_WORDS:]]
-    fragment = ",".join(quoted(" ".join(end), safe="").replace("-", "%2D") for end in ends)
+    fragment = ",".join(quoted(" ".join(end), safe="", errors="replace").replace("-", "%2D") for end in ends)
     return f"{url}{'' if '#' in url else '#'}:~:text={fragment}"
 
 
