@@ -77,6 +77,8 @@ STALLED_SECONDS = 60.0
 RECEIVE_SECONDS = 10.0
 # Of a request's bytes, how many may come without making up a head, or more of a body.
 MAX_HEAD_BYTES = 65_536
+# How many requests may wait on a connection for the one before them.
+MOST_PIPELINED = 8
 INFO_SECONDS = 2.0
 STOP_SECONDS = 1
 # Some clients give up on a reply whose head has not come after five minutes; then a whole body begins with blank lines.
@@ -838,6 +840,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().data_received(data)
         if self._pending_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"The request's head is larger than {MAX_HEAD_BYTES} bytes.")
+        if self._waiting is None and not self._answering and not self.transport.is_closing():
+            self._wait_for_head()
 
     def on_message_begin(self) -> None:
         """Wait for the head of a further request too."""
@@ -845,24 +849,41 @@ class BoundedHttp(HttpToolsProtocol):
         self._wait_for_head()
 
     def on_headers_complete(self) -> None:
-        """Take in a head."""
+        """Take in a head, unless too many wait already."""
         self._made_up()
-        super().on_headers_complete()
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+        if len(self.pipeline) > MOST_PIPELINED:
+            self.transport.close()
 
     def on_body(self, body: bytes) -> None:
         """Take in a part of a body."""
         self._made_up()
-        super().on_body(body)
+        if not self.transport.is_closing():
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Take in the end of a request."""
         self._made_up()
-        super().on_message_complete()
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _wait_for_head(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
-        self._waiting = self.loop.call_later(RECEIVE_SECONDS, self.transport.close)
+        self._waiting = self.loop.call_later(RECEIVE_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        """Close, unless an answer is still under way: then the next request may be held back until it ends."""
+        self._waiting = None
+        if self._answering:
+            self._wait_for_head()
+        else:
+            self.transport.close()
 
     def _made_up(self) -> None:
         self._pending_bytes = 0
@@ -878,6 +899,7 @@ def http_config(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> uvicorn
         host=host,
         port=port,
         http=BoundedHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -81,8 +81,11 @@ async def from_sources(
     cited = cited_all(reading.context.sources) if question.form else made.cited
     given = (row for source in reading.context.sources for row in source.passages)
     passages = [row.passage for row in (*given, *reading.ranked)]
-    held = partial(proven, made.text, made.annotations, passages, reading.plan.language)
-    proof = tuple(await anyio.to_thread.run_sync(held)) if made.annotations else ()
+    held = partial(proven, marks.text, marks.annotations, passages, reading.plan.language)
+    proof = made.annotations
+    if proof and not asks_for_another(question.messages[-1].content):
+        # Of all marks, also those beyond the client's limit: a claim is read without any.
+        proof = tuple((await anyio.to_thread.run_sync(held))[: question.max_annotations])
     return replace(made, coverage=record, usage=usage, cited=cited, annotations=proof)
 
 

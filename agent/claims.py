@@ -11,12 +11,15 @@ from itertools import accumulate
 
 from agent.types import Annotation
 
-SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'»”’)\]*_]*(?=\s|\Z)|\n+")
+# Possessive, so that a long run of dots or blank lines costs no more than its length.
+SENTENCE_END = re.compile(r"(?<![.!?…。！？؟।])[.!?…。！？؟।]++[\"'»”’)\]*_]*+(?=\s|\Z)|\n+")
 # What Markdown puts around words, and at the beginning of a line; underscores are more often part of a name.
-MARKUP = re.compile(r"[*`|]+|^\s*(?:[-+•>#]+|\d+[.)])\s+", re.MULTILINE)
+MARKUP = re.compile(r"[*`|]+|^[^\S\n]*+(?:[-+•>#]++|\d++[.)])[^\S\n]+", re.MULTILINE)
 WORD = re.compile(r"\w+")
 # Fewer words are no claim.
 LEAST_WORDS = 3
+# A sentence that does not end is cut so far from its mark.
+MOST_CHARS = 600
 
 
 def claims(text: str, marks: Sequence[Annotation]) -> list[str]:
@@ -27,8 +30,10 @@ def claims(text: str, marks: Sequence[Annotation]) -> list[str]:
     for number, place in enumerate(places):
         start, end = _sentence(plain, ends, place)
         before = max((other for other in places[:number] if start < other < place), default=start)
-        part = _bare(plain[before:place])
-        out.append(part if len(WORD.findall(part)) >= LEAST_WORDS else _bare(plain[start:end]))
+        nearest = max(start, place - MOST_CHARS)
+        part = _bare(plain[max(before, nearest) : place])
+        whole = plain[nearest : min(end, place + MOST_CHARS)]
+        out.append(part if len(WORD.findall(part)) >= LEAST_WORDS else _bare(whole))
     return out
 
 
@@ -42,7 +47,10 @@ def _without(text: str, marks: Sequence[Annotation]) -> tuple[str, list[int]]:
 def _sentence(plain: str, ends: Sequence[int], place: int) -> tuple[int, int]:
     """Return the sentence that a place is in, or behind: then nothing but space is between its end and the place."""
     index = bisect_right(ends, place)
-    if index and not _bare(plain[ends[index - 1] : place]):
+    opens_line = (
+        index > 0 and plain[ends[index - 1] - 1] == "\n" and _bare(plain[place:].partition("\n")[0][:MOST_CHARS])
+    )
+    if index and not opens_line and not _bare(plain[ends[index - 1] : place]):
         index -= 1
     while index and not _bare(plain[ends[index - 1] : ends[index] if index < len(ends) else len(plain)]):
         index -= 1

@@ -26,7 +26,7 @@ SENTENCE: Final = re.compile(
 )
 WINDOW_SENTENCES, CANDIDATES = 3, 6
 SENTENCE_COST: Final = 0.02
-THOUSANDS: Final = re.compile(r"(?<=\d)[,.'\u00a0\u202f\u2009 ](?=\d{3}(?!\d))")
+THOUSANDS: Final = re.compile(r"(?<!\d)\d{1,3}([,.'\u00a0\u202f\u2009 ])\d{3}(?:\1\d{3})*+(?!\d)")
 NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 # What a number counts beside a word that no other sentence has.
 NUMBER_SHARE: Final = 0.7
@@ -79,7 +79,7 @@ class Said:
 
 def said(text: str, language: str, start: int = 0, end: int = 0) -> Said:
     """Take a sentence apart."""
-    text = THOUSANDS.sub("", text.replace("\u0301", ""))
+    text = THOUSANDS.sub(lambda number: number[0].replace(number[1], ""), text.replace("\u0301", ""))
     numbers = frozenset(number.replace(",", ".") for number in NUMBER.findall(text))
     terms: list[str] = []
     marked: list[int] = []

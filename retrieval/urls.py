@@ -103,8 +103,15 @@ def within(url: str, domain: str) -> bool:
 def printable(url: str) -> str:
     """Return the URL as ASCII that is safe inside a Markdown link: parentheses, brackets and spaces are encoded."""
     parts = urlsplit(url)
-    netloc = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
+    netloc = parts.netloc if parts.netloc.isascii() else _ascii_netloc(parts.netloc)
     return urlunsplit(parts._replace(netloc=netloc, path=quote(parts.path, SAFE), query=quote(parts.query, SAFE)))
+
+
+def _ascii_netloc(netloc: str) -> str:
+    """Encode the host alone, not its port; one that the codec refuses (it is of 2003) is percent-encoded."""
+    host, colon, port = netloc.rpartition(":") if netloc.rpartition(":")[2].isdigit() else (netloc, "", "")
+    encoded = _ascii_host(host)
+    return (encoded if encoded.isascii() else quote(host)) + colon + port
 
 
 def _bracketed(host: str) -> str:

@@ -29,6 +29,7 @@ def marked(text):
         ("- **Height**: it is 300 m [1]\n- Age: it is old now [2]", ["Height: it is 300 m", "Age: it is old now"]),
         ("# Tower\n\nБашня построена в 1889 году [1]. Да.", ["Башня построена в 1889 году"]),
         ("It is high.[1] It is very old.[2]", ["It is high.", "It is very old."]),
+        ("Sources:\n[1] Foo title one\n[2] Baz title two", ["Foo title one", "Baz title two"]),
         ("“It is very high.” [1]", ["“It is very high.”"]),
         ("Call json_tools.load_all first [1].", ["Call json_tools.load_all first"]),
         ("Yes [1].", ["Yes ."]),
@@ -47,3 +48,10 @@ def test_every_mark_has_a_claim_of_the_text_without_marks(text):
     assert not any(MARK.search(claim) for claim in found)
     words = MARK.sub("", text).replace("**", "")
     assert all(word in words for claim in found for word in claim.split())
+
+
+@pytest.mark.parametrize("run", [".", "\n", " ", "a", "[1]", "- ", "1"])
+def test_a_long_run_is_read_in_a_moment(run):
+    text = f"A claim is here [1] {run * 30_000} x" if run != "[1]" else run * 1_000
+
+    assert marked(text)[0] == ("A claim is here" if run != "[1]" else "")

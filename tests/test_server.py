@@ -348,6 +348,16 @@ async def received(stream):
     return taken
 
 
+async def test_a_flood_of_pipelined_requests_is_cut_off():
+    async with running() as client, await anyio.connect_tcp("127.0.0.1", client.base_url.port) as stream:
+        with anyio.fail_after(5):
+            await sent(stream, (HEAD + b"\r\n") * 1_000, 20)
+            reply = await received(stream)
+
+        assert reply.count(b"HTTP/1.1 200") < 1_000
+        assert (await client.get("/health")).status_code == 200
+
+
 async def sent(stream, more, times):
     """Send without end, and tell how much was taken before the server closed the connection."""
     for time_ in range(times):

@@ -58,6 +58,7 @@ EVIDENCE = Evidence(PASSAGES, "en")
         ("Длина Старого моста — 1250 метров", BRIDGE, False),
         ("Старый мост не построен в 1886 году", BRIDGE, False),
         ("Старый мост построил инженер Пётр Кузнецов", BRIDGE, False),
+        ("In 1974 214 metres was the height of the Brandt Tower", TOWER, True),
         ("", TOWER, False),
         ("[…]", OTHER, False),
     ],

@@ -136,6 +136,8 @@ def test_printable_is_safe_in_markdown():
     assert urls.printable("https://пример.рф/а (б)[1]?q=1&r=[2]").isascii()
     assert not set("()[] ") & set(urls.printable("https://a.b/x (y)[1]?q=[2]")[8:])
     assert urls.printable("https://a.b/%D0%B0") == "https://a.b/%D0%B0"
+    assert urls.printable("https://пример.рф:8443/a") == "https://xn--e1afmkfd.xn--p1ai:8443/a"
+    assert urls.printable("https://א1.evil.example/").isascii()
 
 
 def test_within():
