@@ -271,6 +271,23 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedMark:
+    """A citation mark as the model wrote it, and what became of it.
+
+    `claim` is what it stands behind. `written` is the URL of the page that the model named, None for a number that no
+    source has and for a mark that was added. `url`, `support` and `quote` are as in Annotation, of the page that the
+    mark names now; `url` None: it names none, for it was dropped. `start` is where it stands, or stood, in the answer.
+    """
+
+    claim: str
+    written: str | None
+    url: str | None
+    start: int
+    support: float | None = None
+    quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cited:
     """A source that the answer cites, in order of first appearance; `snippet` is its best passage."""
 
@@ -284,6 +301,7 @@ class Cited:
 class Answer:
     """How an answer ended. `text` is the whole visible answer; `cited[i]` is the source of mark i+1.
 
+    `checked` are all its marks as the model wrote them, in their order.
     `refusal`: why there is no answer in the form that was asked for; None where there is one.
     """
 
@@ -295,6 +313,7 @@ class Answer:
     finish_reason: FinishReason
     coverage: Coverage | None
     refusal: str | None = None
+    checked: tuple[CheckedMark, ...] = ()
 
 
 Event = Progress | Thinking | Text | Answer
