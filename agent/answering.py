@@ -7,7 +7,6 @@ import logging
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 
 import anyio.to_thread
 
@@ -17,13 +16,14 @@ from agent.cite import CitationReader, cited_all
 from agent.errors import ContextOverflow
 from agent.fit import Room
 from agent.language_watch import asks_for_another
-from agent.pack import pack
-from agent.proof import proven
+from agent.pack import of_best_pages, pack
+from agent.proof import Proof
 from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
-from agent.settings import EFFORTS
+from agent.settings import EFFORTS, Settings
 from agent.tools import Tools
-from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Source, Text, Usage
+from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
 from retrieval.language import detect
+from retrieval.types import Passage
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ async def from_sources(
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
     await emit(Progress(progress.packed(reading)))
     info = await tools.model.info()
-    marks = _marks(question, reading.context.sources)
+    marks = _marks(question, reading, tools.settings)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
     try:
         said = await again.said(prompt, _asking(question, reading.plan.language, tools, marks, emit, until))
@@ -75,22 +75,24 @@ async def from_sources(
         return await from_sources(question, fewer, tools, emit, until, trims - 1)
     late = reading.coverage.deadline_hit or said.out_of_time
     notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
-    record = replace(reading.coverage, cited=len(marks.order), deadline_hit=late, notes=notes)
-    usage = reading.plan.usage + said.usage
+    record = replace(reading.coverage, cited=len(marks.cited), deadline_hit=late, notes=notes)
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited
-    given = (row for source in reading.context.sources for row in source.passages)
-    passages = [row.passage for row in (*given, *reading.ranked)]
-    held = partial(proven, marks.text, marks.annotations, passages, reading.plan.language)
-    proof = made.annotations
-    if proof and not asks_for_another(question.messages[-1].content):
-        # Of all marks, also those beyond the client's limit: a claim is read without any.
-        proof = tuple((await anyio.to_thread.run_sync(held))[: question.max_annotations])
-    return replace(made, coverage=record, usage=usage, cited=cited, annotations=proof)
+    return replace(made, coverage=record, usage=reading.plan.usage + said.usage, cited=cited)
 
 
-def _marks(question: Question, sources: tuple[Source, ...] = ()) -> CitationReader:
-    return CitationReader(sources, None if question.form else question.citation_style)
+def _marks(question: Question, reading: Reading, settings: Settings) -> CitationReader:
+    """Make what reads the marks of an answer. One that may have to be in another language is not proven."""
+    style = None if question.form else question.citation_style
+    free = style is None or asks_for_another(question.messages[-1].content)
+    proof = None if free else Proof(_given(question, reading), reading.plan.language)
+    return CitationReader(reading.context.sources, style, proof, settings.unsupported)
+
+
+def _given(question: Question, reading: Reading) -> list[Passage]:
+    """List the passages that an answer may rest on: those the model was given, then all others in rank order."""
+    given = [row for source in reading.context.sources for row in source.passages]
+    return [row.passage for row in (*given, *of_best_pages(reading.ranked, question.max_sources))]
 
 
 def _asking(question: Question, language: str, tools: Tools, marks: CitationReader, emit: Emit, until: float) -> Asking:
@@ -119,7 +121,8 @@ async def talk(question: Question, tools: Tools, emit: Emit, start: float) -> An
     info = await tools.model.info()
     # Asked to think first, a small model greets in its thoughts and rambles in its answer.
     question = replace(question, think=question.think and not info.small)
-    marks, until = _marks(question), thinking_until(start, question, info)
+    style = None if question.form else question.citation_style
+    marks, until = CitationReader((), style), thinking_until(start, question, info)
     # In a thread: it may have to load what detects languages.
     language = await anyio.to_thread.run_sync(detect, question.messages[-1].content)
     asking = _asking(question, language, tools, marks, emit, until)
@@ -161,4 +164,13 @@ async def _answer(said: Reasoned, marks: CitationReader, question: Question, lan
         note = progress.out_of_time(language)
         text += note
         await emit(Text(note))
-    return Answer(text, said.reasoning, tuple(listed), marks.cited, said.usage, said.reason, None)
+    return Answer(
+        text,
+        said.reasoning,
+        tuple(listed),
+        tuple(marks.cited.values()),
+        said.usage,
+        said.reason,
+        None,
+        checked=tuple(marks.checked),
+    )

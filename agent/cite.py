@@ -1,130 +1,178 @@
-"""Reads citation marks out of a streaming answer, renumbers them by first appearance, and notes where they stand.
+"""Writes the citation marks of a streaming answer: each proven, numbered by first appearance, its place noted.
 
-`[3]`, `[3][5]`, `[3, 5]`, `[citation:3]`, `【3】`, `[3](url)` and `[[3]](url)` all mean source 3; inside code they mean
-nothing. A mark of a source that does not exist is dropped and counted. Pure: feed(), flush().
+A mark of a source that does not exist is dropped and counted. One that its page does not prove is moved to a page that
+does, or handled as the policy says. What follows a mark waits until it is known what the mark stands behind, never
+longer than to the end of its sentence. No I/O: feed(), flush().
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.types import Annotation, CitationStyle, Cited, Source
+from agent.claims import BEFORE_CHARS, claim
+from agent.marks import Mark, MarkReader
+from agent.proof import Proof, Verdict
+from agent.types import Annotation, CheckedMark, CitationStyle, Cited, Source, Unsupported
 from retrieval import urls
+from retrieval.types import Document
 
-NUMBERS = r"(?:citation|webpage|source)?\s*:?\s*\d{1,3}(?:\s*[,;]\s*(?:(?:citation|webpage|source)\s*:?\s*)?\d{1,3})*"
-MARK = re.compile(
-    rf"(?:\[\[\s*{NUMBERS}\s*\]\]|[\[【]\s*{NUMBERS}\s*[\]】])(?:\((?:https?://|file://|www\.)[^)\s]*\))?",
-    re.IGNORECASE,
-)
-# The beginnings of a mark; text that fits is held back until it is a mark or is not.
-PARTIAL = re.compile(
-    r"(?:\[\[?|【)[a-z\d\s,;:]{0,60}(?:\]{0,2}|】)(?:\((?:h|ht|htt|https?:?/?|https?://[^)\s]*|f|fi|fil|file:?/?|file://[^)\s]*)?)?",
-    re.IGNORECASE,
-)
-MAX_HELD_CHARS = 2_200
-TOKEN = re.compile(r"`+|[\[【]|\n\n?")
 SNIPPET_CHARS = 300
+# What is seen after a mark that nothing proves, where it is not dropped.
+FLAG = "[?]"
+# What makes a piece worth a thread: marks are proven in it.
+BRACKETS = frozenset("[]【】")
+# Before these no space is left where a mark was dropped.
+CLOSERS = frozenset(" \t\n.,;:!?…)]}»”’。，、！？；：")
 
 
 @dataclass(slots=True)
 class CitationReader:
-    """One answer's marks. `text` is the visible answer so far; `unknown` counts marks that were dropped.
+    """One answer's marks. `text` is the visible answer so far; `unknown` counts marks of no source.
 
-    `style` None: nothing is a mark, for answers in a form of their own.
+    `style` None: nothing is a mark, for answers in a form of their own. `proof` None: marks are not checked. `cited`
+    are the pages of the marks by their URL, in order of first appearance: the first one carries mark 1.
     """
 
     sources: tuple[Source, ...]
     style: CitationStyle | None = "link"
+    proof: Proof | None = None
+    unsupported: Unsupported = "drop"
     text: str = ""
     annotations: list[Annotation] = field(default_factory=list)
-    order: list[int] = field(default_factory=list)
+    cited: dict[str, Cited] = field(default_factory=dict)
+    checked: list[CheckedMark] = field(default_factory=list)
     unknown: int = 0
-    _held: str = ""
-    _fence: str = ""
+    _marks: MarkReader = field(default_factory=MarkReader)
+    _parts: list[str | Mark] = field(default_factory=list)
+    _plain: str = ""
+    _since: int = 0
+    _spaces: str = ""
+    _dropped: bool = False
+
+    def takes_time(self, piece: str) -> bool:
+        """Tell whether feeding a piece may take longer than an event loop can wait: marks are proven."""
+        return self.proof is not None and bool(self._parts or not BRACKETS.isdisjoint(piece))
 
     def feed(self, piece: str) -> str:
         """Take a piece of the model's text; return what can be shown, never cut inside a mark."""
         if self.style is None:
             self.text += piece
             return piece
-        return self._advance(self._held + piece, final=False)
+        return self._advance(self._marks.feed(piece), final=False)
 
     def flush(self) -> str:
         """Return what was held back at the end of the stream."""
-        return self._advance(self._held, final=True)
+        return self._advance(self._marks.flush(), final=True)
 
-    @property
-    def cited(self) -> tuple[Cited, ...]:
-        """The cited sources; the one at index i carries mark i+1."""
-        by_number = {source.number: source for source in self.sources}
-        return tuple(_cited(by_number[number]) for number in self.order)
-
-    def _advance(self, text: str, *, final: bool) -> str:
+    def _advance(self, parts: Sequence[str | Mark], *, final: bool) -> str:
         start = len(self.text)
-        self._held = ""
-        place = 0
-        while token := TOKEN.search(text, place):
-            self.text += text[place : token.start()]
-            if not final and self._undecided(text, token):
-                self._held = text[token.start() :]
-                return self.text[start:]
-            place = self._token(text, token)
-        self.text += text[place:]
+        self._parts += parts
+        while self._parts:
+            part = self._parts[0]
+            if isinstance(part, str):
+                self._say(part)
+                del self._parts[0]
+            elif not self._mark(final=final):
+                break
+        if final:
+            self._say_spaces("")
         return self.text[start:]
 
-    def _undecided(self, text: str, token: re.Match[str]) -> bool:
-        """Tell whether more text could change the meaning of a token."""
-        rest = text[token.start() :]
-        if token[0][0] == "`" or (token[0] == "\n" and self._fence):
-            return token.end() == len(text)
-        if token[0][0] == "\n" or self._fence:
+    def _say(self, text: str) -> None:
+        """Write text, but for spaces at its end: they go with a mark that is dropped."""
+        self._remember(text)
+        text = self._say_spaces(text)
+        said = text.rstrip(" ")
+        self.text += said
+        self._spaces = text[len(said) :]
+
+    def _say_spaces(self, then: str) -> str:
+        """Write the spaces before what comes; return the rest of that. After a dropped mark they are not doubled."""
+        if self._dropped:
+            if self.text.endswith("\n") or not self.text:
+                then = then.lstrip(" ")
+            if not then or then[0] in CLOSERS:
+                self._spaces = ""
+            self._dropped = not then.strip(" ")
+        self.text += self._spaces
+        self._spaces = ""
+        return then
+
+    def _remember(self, text: str) -> None:
+        """Keep the end of the answer without marks."""
+        self._plain += text
+        if len(self._plain) > 2 * BEFORE_CHARS:
+            self._since -= len(self._plain) - BEFORE_CHARS
+            self._plain = self._plain[-BEFORE_CHARS:]
+
+    def _mark(self, *, final: bool) -> bool:
+        """Write the marks that stand together at the head of what waits, if it is known what they stand behind."""
+        run = next((place for place, part in enumerate(self._parts) if isinstance(part, str)), len(self._parts))
+        after = "".join(part for part in self._parts[run:] if isinstance(part, str))
+        if not after and not final:
             return False
-        return len(rest) <= MAX_HELD_CHARS and PARTIAL.fullmatch(rest) is not None
+        said = claim(self._plain, after, self._since, final=final) if self.proof else ""
+        if said is None:
+            return False
+        numbers = dict.fromkeys(
+            number for part in self._parts[:run] if isinstance(part, Mark) for number in part.numbers
+        )
+        del self._parts[:run]
+        self._since = len(self._plain)
+        self._cite_all(list(numbers), said)
+        return True
 
-    def _token(self, text: str, token: re.Match[str]) -> int:
-        """Take in one token; return the place after it."""
-        mark = None if self._fence or token[0][0] in "`\n" else MARK.match(text, token.start())
-        if mark:
-            self._mark(mark[0])
-            return mark.end()
-        self._code(token[0])
-        self.text += token[0]
-        return token.end()
-
-    def _code(self, run: str) -> None:
-        """Follow code spans: a run of backticks is closed by an equal run, an inline span by a blank line too."""
-        if run[0] == "`":
-            self._fence = "" if self._fence == run else self._fence or run
-        elif run == "\n\n" and len(self._fence) < 3:
-            self._fence = ""
-
-    def _mark(self, mark: str) -> None:
-        label = mark.partition("](")[0]
-        known = {source.number: source for source in self.sources}
-        for number in dict.fromkeys(int(digits) for digits in re.findall(r"\d+", label)):
-            if number in known:
-                self._cite(known[number])
-            else:
+    def _cite_all(self, numbers: Sequence[int], said: str) -> None:
+        """Write the marks of one claim, each page once."""
+        named = {source.number: source.document for source in self.sources if source.number in numbers}
+        for number in numbers:
+            if number not in named:
                 self.unknown += 1
+                self._dropped = True
+                self.checked.append(CheckedMark(said, None, None, len(self.text)))
+        pages = {named[number].url: named[number] for number in numbers if number in named}
+        written: set[str] = set()
+        for page, verdict in zip(pages.values(), self._verdicts(said, list(pages.values())), strict=True):
+            kept = verdict.page if verdict.holds or self.unsupported != "drop" else None
+            start = len(self.text)
+            if kept is None:
+                self._dropped = True
+            elif kept.url not in written:
+                self._cite(kept, verdict)
+                start = self.annotations[-1].start
+            written.update([kept.url] if kept else [])
+            now = urls.printable(kept.url) if kept else None
+            written_as = urls.printable(page.url)
+            self.checked.append(CheckedMark(said, written_as, now, start, verdict.support, verdict.quote))
 
-    def _cite(self, source: Source) -> None:
-        """Write the mark of a source's page; one page may stand in two sources."""
-        source = next(each for each in self.sources if each.document.url == source.document.url)
-        if source.number not in self.order:
-            self.order.append(source.number)
-        number = self.order.index(source.number) + 1
-        url = urls.printable(source.document.url)
-        shown = f"[[{number}]]({url})" if self.style == "link" else f"[{number}]"
-        self.annotations.append(Annotation(len(self.text), len(self.text) + len(shown), url, source.document.title))
-        self.text += shown
+    def _verdicts(self, said: str, pages: Sequence[Document]) -> Sequence[Verdict]:
+        return self.proof.verdicts(said, pages) if self.proof else [Verdict(page) for page in pages]
+
+    def _cite(self, page: Document, verdict: Verdict) -> None:
+        """Write the mark of a page."""
+        if page.url not in self.cited:
+            self.cited[page.url] = self._listed(page, verdict)
+        number, url = list(self.cited).index(page.url) + 1, urls.printable(page.url)
+        self.text += self._spaces
+        self._spaces, self._dropped = "", False
+        start = len(self.text)
+        self.text += f"[[{number}]]({url})" if self.style == "link" else f"[{number}]"
+        proof = (verdict.support, verdict.quote, page.date)
+        self.annotations.append(Annotation(start, len(self.text), url, page.title, *proof))
+        if self.unsupported == "flag" and not verdict.holds:
+            self.text += FLAG
+
+    def _listed(self, page: Document, verdict: Verdict) -> Cited:
+        """Describe a page by its best passage, or by what was quoted where the model was not given it."""
+        given = (source for source in self.sources if source.document.url == page.url)
+        best = next((source.passages[0].passage.text for source in given), verdict.quote or "")
+        return _cited(page, best)
 
 
 def cited_all(sources: Sequence[Source]) -> tuple[Cited, ...]:
     """Return every page of the sources once, for an answer without marks."""
     pages = {source.document.url: source for source in reversed(sources)}
-    return tuple(_cited(source) for source in reversed(pages.values()))
+    return tuple(_cited(source.document, source.passages[0].passage.text) for source in reversed(pages.values()))
 
 
-def _cited(source: Source) -> Cited:
-    document, best = source.document, source.passages[0].passage
-    return Cited(urls.printable(document.url), document.title, document.date, best.text[:SNIPPET_CHARS])
+def _cited(page: Document, best: str) -> Cited:
+    return Cited(urls.printable(page.url), page.title, page.date, best[:SNIPPET_CHARS])

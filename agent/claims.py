@@ -1,4 +1,4 @@
-"""Finds what each citation mark of an answer vouches for. Pure.
+"""Finds what a citation mark of an answer vouches for, as soon as enough of the answer is there to tell. Pure.
 
 A mark stands behind what it vouches for, in its sentence or after it: from the mark before it, or from the sentence's
 beginning. Where that is next to nothing, as for a mark that opens a sentence, it vouches for the whole sentence.
@@ -7,9 +7,6 @@ beginning. Where that is next to nothing, as for a mark that opens a sentence, i
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
-
-from agent.types import Annotation
 
 # Possessive, so that a long run of dots or blank lines costs no more than its length.
 SENTENCE_END = re.compile(r"(?<![.!?…。！？؟।])[.!?…。！？؟।]++[\"'»”’)\]*_]*+(?=\s|\Z)|\n+")
@@ -18,39 +15,44 @@ MARKUP = re.compile(r"[*`|]+|^[^\S\n]*+(?:[-+•>#]++|\d++[.)])[^\S\n]+", re.MUL
 WORD = re.compile(r"\w+")
 # Fewer words are no claim.
 LEAST_WORDS = 3
-# A sentence that does not end is cut so far from its mark.
+# A sentence that does not end is cut so far from its mark, on both sides.
 MOST_CHARS = 600
+# Of the text before a mark its sentence is looked for in so much: the mark may stand behind it, after some space.
+BEFORE_CHARS = 2 * MOST_CHARS
 
 
-def claims(text: str, marks: Sequence[Annotation]) -> list[str]:
-    """Return the claim of each mark of an answer, without marks and Markdown; marks are in the order of the text."""
-    plain, places = _without(text, marks)
+def claim(before: str, after: str, since: int, *, final: bool) -> str | None:
+    """Return what a mark between two texts vouches for, without Markdown; None where more text must come to tell.
+
+    The texts are those around it without marks; at `since` in `before` stands the mark before it, if there is one.
+    `final`: no more will come.
+    """
+    since -= max(0, len(before) - BEFORE_CHARS)
+    before, final, after = before[-BEFORE_CHARS:], final or len(after) >= MOST_CHARS, after[:MOST_CHARS]
+    plain, place = before + after, len(before)
     ends = [found.end() for found in SENTENCE_END.finditer(plain)]
-    out: list[str] = []
-    for number, place in enumerate(places):
-        start, end = _sentence(plain, ends, place)
-        before = max((other for other in places[:number] if start < other < place), default=start)
-        nearest = max(start, place - MOST_CHARS)
-        part = _bare(plain[max(before, nearest) : place])
-        whole = plain[nearest : min(end, place + MOST_CHARS)]
-        out.append(part if len(WORD.findall(part)) >= LEAST_WORDS else _bare(whole))
-    return out
+    line = _bare(after.partition("\n")[0])
+    if not final and not line and "\n" not in after and _opens_line(plain, ends, place):
+        return None
+    start, end = _sentence(plain, ends, place, opens=bool(line) and _opens_line(plain, ends, place))
+    part = _bare(plain[max(start, since, place - MOST_CHARS) : place])
+    if len(WORD.findall(part)) >= LEAST_WORDS:
+        return part
+    if not final and end == len(plain):
+        return None
+    return _bare(plain[max(start, place - MOST_CHARS) : end])
 
 
-def _without(text: str, marks: Sequence[Annotation]) -> tuple[str, list[int]]:
-    """Take the marks out; return what is left and the place in it of each."""
-    starts = [0, *(mark.end for mark in marks)]
-    pieces = [text[start:end] for start, end in zip(starts, [*(mark.start for mark in marks), len(text)], strict=True)]
-    return "".join(pieces), list(accumulate(map(len, pieces[:-1])))
+def _opens_line(plain: str, ends: Sequence[int], place: int) -> bool:
+    """Tell whether nothing but space and Markdown stands between a line's beginning and a place."""
+    index = bisect_right(ends, place)
+    return index > 0 and plain[ends[index - 1] - 1] == "\n" and not _bare(plain[ends[index - 1] : place])
 
 
-def _sentence(plain: str, ends: Sequence[int], place: int) -> tuple[int, int]:
+def _sentence(plain: str, ends: Sequence[int], place: int, *, opens: bool) -> tuple[int, int]:
     """Return the sentence that a place is in, or behind: then nothing but space is between its end and the place."""
     index = bisect_right(ends, place)
-    opens_line = (
-        index > 0 and plain[ends[index - 1] - 1] == "\n" and _bare(plain[place:].partition("\n")[0][:MOST_CHARS])
-    )
-    if index and not opens_line and not _bare(plain[ends[index - 1] : place]):
+    if index and not opens and not _bare(plain[ends[index - 1] : place]):
         index -= 1
     while index and not _bare(plain[ends[index - 1] : ends[index] if index < len(ends) else len(plain)]):
         index -= 1

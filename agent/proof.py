@@ -1,39 +1,110 @@
-"""Proves the citation marks of an answer: what the page of each says of its claim, word for word. Blocks briefly."""
+"""Proves citation marks: what their pages, or else another page that was read, say of what they stand behind.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+Blocks for some milliseconds a mark, and for some tens once: call it in a thread.
+"""
 
-from agent.claims import claims
-from agent.support import Evidence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from agent.support import Evidence, Support
 from agent.support_weights import SUPPORTED
-from agent.types import Annotation
-from retrieval.types import Passage
+from retrieval.types import Document, Passage
 
-# The marks of an answer beyond so many different claims are not looked at; a model in a loop writes thousands.
+# The marks of an answer beyond so many different claims are not judged; a model in a loop writes thousands.
 MOST_CLAIMS = 200
+# A claim of fewer terms says too little to be held against a page.
+LEAST_TERMS = 2
+MOST_TOGETHER = 3
 
 
-def proven(text: str, marks: Sequence[Annotation], passages: Iterable[Passage], language: str) -> list[Annotation]:
-    """Return the marks of an answer with their support, and with the quote that proves each, where there is one.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found of one cited page: the page that the mark should name, which may be another, and its proof.
 
-    `passages` are what the answer may rest on, some of each page of the marks among them. `language` is the answer's, a
-    two-letter code; a page in another is not looked at: it has other words for the same.
+    `support` None: it was not judged. `quote` None: the page does not prove it, or that was not judged.
     """
-    evidence = Evidence(passages, language)
-    known: dict[tuple[str, str], Annotation] = {}
-    out: list[Annotation] = []
-    for mark, claim in zip(marks, claims(text, marks), strict=True):
-        if (claim, mark.url) not in known and len(known) < MOST_CLAIMS:
-            known[claim, mark.url] = _proven(mark, claim, evidence, language)
-        proof = known.get((claim, mark.url))
-        out.append(replace(proof, start=mark.start, end=mark.end) if proof else mark)
-    return out
+
+    page: Document
+    support: float | None = None
+    quote: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against the mark."""
+        return self.support is None or self.quote is not None
 
 
-def _proven(mark: Annotation, claim: str, evidence: Evidence, language: str) -> Annotation:
-    document = evidence.page(mark.url).document
-    if (document.language or language) != language:
-        return replace(mark, date=document.date)
-    support = evidence.support(claim, mark.url)
-    quote = document.text[support.start : support.end].strip() if support.score >= SUPPORTED else None
-    return replace(mark, support=support.score, quote=quote, date=document.date)
+class Proof:
+    """Judges the marks of one answer by what it may rest on: `passages`, some of each page of its sources among them.
+
+    `language` is the answer's, a two-letter code. A page in another is not judged: it has other words for the same.
+    """
+
+    def __init__(self, passages: Sequence[Passage], language: str) -> None:
+        self._passages = passages
+        self._language = language
+        self._known: dict[tuple[str, ...], Sequence[Verdict]] = {}
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        return Evidence(self._passages, self._language)
+
+    def verdicts(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
+        """Judge the marks of one claim: one verdict for each of the pages, in their order.
+
+        Pages that prove a claim together count as proof. Where those that are named do not, one that does takes their
+        place.
+        """
+        key = (claim, *(page.url for page in pages))
+        if key not in self._known:
+            if len(self._known) >= MOST_CLAIMS:
+                return [Verdict(page) for page in pages]
+            self._known[key] = self._judged(claim, pages)
+        return self._known[key]
+
+    def _judged(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
+        if self._evidence.terms(claim) < LEAST_TERMS:
+            return [Verdict(page) for page in pages]
+        foreign = [self._foreign(page) for page in pages]
+        judged = [page for page, other in zip(pages, foreign, strict=True) if not other]
+        own = iter(self._of_pages(claim, judged, alone=not any(foreign)))
+        return [Verdict(page) if other else next(own) for page, other in zip(pages, foreign, strict=True)]
+
+    def _of_pages(self, claim: str, pages: Sequence[Document], *, alone: bool) -> Sequence[Verdict]:
+        """Judge pages in the answer's language; `alone`: the claim rests on nothing else."""
+        found = [self._evidence.support(claim, [page.url])[0] for page in pages]
+        if len(pages) > 1 and not any(map(_holds, found)):
+            together = {support.page.url: support for support in self._together(claim, [page.url for page in pages])}
+            found = [together.get(support.page.url, support) for support in found]
+        if alone and pages and not any(map(_holds, found)):
+            elsewhere = self._evidence.elsewhere(claim, {page.url for page in pages})
+            if elsewhere and _holds(elsewhere):
+                return [_verdict(elsewhere)] * len(pages)
+        return [_verdict(support) for support in found]
+
+    def _together(self, claim: str, addresses: Sequence[str]) -> Sequence[Support]:
+        """Return what pages say that prove a claim together, each of which is needed for that; none where they do not.
+
+        More than a handful is not tried: any claim can be put together from enough pages.
+        """
+        found = self._evidence.support(claim, addresses) if len(addresses) <= MOST_TOGETHER else []
+        if not all(map(_holds, found)):
+            return []
+        for address in addresses:
+            rest = [other for other in addresses if other != address]
+            if fewer := self._together(claim, rest):
+                return fewer
+        return found
+
+    def _foreign(self, page: Document) -> bool:
+        return (page.language or self._language) != self._language
+
+
+def _holds(support: Support) -> bool:
+    return support.score >= SUPPORTED
+
+
+def _verdict(support: Support) -> Verdict:
+    page = support.page
+    return Verdict(page, support.score, page.text[support.start : support.end].strip() if _holds(support) else None)

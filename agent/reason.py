@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import anyio
+import anyio.to_thread
 
 from agent.cite import CitationReader
 from agent.language_watch import LanguageWatch
@@ -182,14 +183,21 @@ class _Run:
         # Models put blank lines between their thoughts and their answer.
         visible = text if self.begun else text.lstrip()
         self.begun = self.begun or bool(visible)
-        await self._show(self.marks.feed(self.stop.feed(self.of_answer.feed(visible))))
+        await self._show(await self._read(self.stop.feed(self.of_answer.feed(visible))))
 
     async def end(self) -> None:
         """Show what was held back."""
         await self._show_thought(self.of_thoughts.flush())
-        await self._show(
-            self.marks.feed(self.stop.feed(self.of_answer.flush()) + self.stop.flush()) + self.marks.flush()
-        )
+        last = self.stop.feed(self.of_answer.flush()) + self.stop.flush()
+        await self._show(await self._read(last, end=True))
+
+    async def _read(self, text: str, *, end: bool = False) -> str:
+        """Read the marks of a piece; in a thread where they are proven."""
+
+        def read() -> str:
+            return self.marks.feed(text) + (self.marks.flush() if end else "")
+
+        return await anyio.to_thread.run_sync(read) if end or self.marks.takes_time(text) else read()
 
     async def _show_thought(self, text: str) -> None:
         if text:

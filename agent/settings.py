@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agent.errors import BadSettings
-from agent.types import CitationStyle, Effort
+from agent.types import CitationStyle, Effort, Unsupported
 
 PREFIX = "WELLREAD_"
 MAX_PAGES = 100
@@ -189,6 +189,11 @@ class Settings(BaseSettings):
     )
     citation_style: CitationStyle = Field(
         default="link", description="marks in answers: link ([[1]](url)) or numeric ([1])"
+    )
+    unsupported: Unsupported = Field(
+        default="drop",
+        description="what becomes of a citation mark when no page that was read says what it stands behind: drop, flag "
+        "(it stays, with [?] after it) or annotate (it stays, and its annotation has no quote)",
     )
     side_markers: Phrases = Field(
         default=(),

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from agent.support_weights import INTERCEPT, WEIGHTS
 from retrieval import urls
-from retrieval.types import Passage
+from retrieval.types import Document, Passage
 from retrieval.words import WORD, stem
 
 # Sentences end as in `retrieval.chunk`, and with their line; one without an end is cut.
@@ -25,6 +25,8 @@ SENTENCE: Final = re.compile(
     r".{1,600}?(?:[.!?…](?=[\"'»”’)\]]*\s)[\"'»”’)\]]*\s+|[。！？؟।]+|\n+|\Z)|.{1,600}", re.DOTALL
 )
 WINDOW_SENTENCES, CANDIDATES = 3, 6
+# Of so many other pages, those that have most of a claim, it is asked whether one supports it.
+PAGES_ELSEWHERE: Final = 6
 SENTENCE_COST: Final = 0.02
 THOUSANDS: Final = re.compile(r"(?<!\d)\d{1,3}([,.'\u00a0\u202f\u2009 ])\d{3}(?:\1\d{3})*+(?!\d)")
 NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
@@ -53,8 +55,9 @@ Kind = Literal["word", "name", "number", "negation", "function"]
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """How well a page supports a claim, from 0 to 1, and the words that do most: `text[start:end]` of the page."""
+    """How well a page supports a claim, from 0 to 1, and the words that do most: `page.text[start:end]`."""
 
+    page: Document
     score: float
     start: int
     end: int
@@ -124,6 +127,7 @@ class PageText:
 
     def __init__(self, passages: Sequence[Passage], language: str) -> None:
         self.document = passages[0].document
+        self.language = language
         self.title = said(self.document.title, language)
         rows = sorted(passages, key=lambda passage: passage.start)
         self.sentences = [sentence for passage in rows for sentence in _sentences(passage, language)]
@@ -159,6 +163,16 @@ class Window:
         self.negated = frozenset(term for sentence in sentences for term in sentence.negated)
 
     @property
+    def start(self) -> int:
+        """Where it begins in the page's text."""
+        return self.sentences[0].start if self.sentences else 0
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the page's text."""
+        return self.sentences[-1].end if self.sentences else 0
+
+    @property
     def negative(self) -> bool:
         """Whether anything in it is negated."""
         return any(sentence.negative for sentence in self.sentences)
@@ -183,24 +197,46 @@ class Evidence:
         self._frequencies = Counter(term for sentence in sentences for term in set(sentence.terms))
         self._sentences = max(1, len(sentences))
 
-    def page(self, url: str) -> PageText:
-        """Return a page. Raises KeyError for one that has no passage among these."""
-        return self._pages[urls.printable(url)]
+    def terms(self, claim: str) -> int:
+        """Count the terms of a claim: its words that say something."""
+        return len(said(claim, self._language).terms)
 
-    def support(self, claim: str, url: str) -> Support:
-        """Tell how well a page supports a claim. Raises KeyError for a page that is not among these."""
-        page, asked = self.page(url), said(claim, self._language)
-        window = self._nearest(asked, page)
-        if not window.sentences or not asked.terms:
-            return Support(0.0, 0, 0)
-        found = self._features(claim, asked, window, page)
-        logit = INTERCEPT + sum(WEIGHTS[name] * value for name, value in found.items())
-        return Support(1 / (1 + math.exp(-logit)), window.sentences[0].start, window.sentences[-1].end)
+    def support(self, claim: str, urls_: Sequence[str]) -> list[Support]:
+        """Tell how well pages support a claim together, a part of it each; gives what each says of it.
+
+        Raises KeyError for a page that is not among these.
+        """
+        asked = said(claim, self._language)
+        pages = [self._pages[urls.printable(url)] for url in urls_]
+        windows = [self._nearest(asked, page) for page in pages]
+        score = self._score(claim, asked, _joined(windows), pages)
+        return [
+            Support(page.document, score, window.start, window.end) for page, window in zip(pages, windows, strict=True)
+        ]
+
+    def elsewhere(self, claim: str, but: Set[str]) -> Support | None:
+        """Return what the page that supports a claim best says of it, of the pages in the claim's language.
+
+        The pages `but` are left out; None where there are no others.
+        """
+        asked = said(claim, self._language)
+        known = {urls.printable(url) for url in but}
+        others = [page for url, page in self._pages.items() if url not in known and page.language == self._language]
+        others.sort(key=lambda page: -self._share(asked, page.whole.terms, page.whole.numbers))
+        found = (self.support(claim, [page.document.url])[0] for page in others[:PAGES_ELSEWHERE])
+        return max(found, key=lambda support: support.score, default=None)
 
     def features(self, claim: str, url: str) -> dict[str, float]:
         """Return what the figure is made of, for fitting its weights."""
-        page, asked = self.page(url), said(claim, self._language)
-        return self._features(claim, asked, self._nearest(asked, page), page)
+        page, asked = self._pages[urls.printable(url)], said(claim, self._language)
+        return self._features(claim, asked, self._nearest(asked, page), [page])
+
+    def _score(self, claim: str, asked: Said, window: Window, pages: Sequence[PageText]) -> float:
+        if not window.sentences or not asked.terms:
+            return 0.0
+        found = self._features(claim, asked, window, pages)
+        logit = INTERCEPT + sum(WEIGHTS[name] * value for name, value in found.items())
+        return 1 / (1 + math.exp(-logit))
 
     def _nearest(self, asked: Said, page: PageText) -> Window:
         """Return the window that has most of a claim; one more sentence must bring something."""
@@ -233,21 +269,30 @@ class Evidence:
         """Inverse frequency among the sentences of all pages."""
         return 0.0 if term.isdigit() else math.log(1 + self._sentences / (1 + self._frequencies[term]))
 
-    def _features(self, claim: str, asked: Said, window: Window, page: PageText) -> dict[str, float]:
+    def _features(self, claim: str, asked: Said, window: Window, pages: Sequence[PageText]) -> dict[str, float]:
         shared = window.terms.intersection(asked.terms)
+        whole = pages[0].whole if len(pages) == 1 else _joined([page.whole for page in pages])
         return {
             "words": self._share(asked, window.terms, window.numbers),
-            "words on page": self._share(asked, page.whole.terms, page.whole.numbers),
+            "words on page": self._share(asked, whole.terms, whole.numbers),
             "numbers missing": _missing(asked.numbers, window.numbers),
-            "numbers not on page": _missing(asked.numbers, page.whole.numbers),
+            "numbers not on page": _missing(asked.numbers, whole.numbers),
             "names missing": _missing(asked.names, window.titled),
-            "names not on page": _missing(asked.names, page.whole.terms),
+            "names not on page": _missing(asked.names, whole.terms),
             "negated otherwise": min(2, len(shared & (asked.negated ^ window.negated))),
             "negative alone": float(asked.negative and not window.negative),
             "length": math.log(1 + len(asked.terms)),
-            "literal": float(_squeezed(claim) in page.squeezed),
+            "literal": float(any(_squeezed(claim) in page.squeezed for page in pages)),
             "beside names and numbers": min(_beside(asked, window), default=1.0),
         }
+
+
+def _joined(windows: Sequence[Window]) -> Window:
+    """Return one window of all the sentences."""
+    if len(windows) == 1:
+        return windows[0]
+    sentences = [sentence for window in windows for sentence in window.sentences]
+    return Window(sentences, frozenset().union(*(window.titled for window in windows)))
 
 
 def _missing(wanted: Set[str], found: Set[str]) -> float:

@@ -12,6 +12,8 @@ from retrieval.types import Document, EngineReport, Query, Ranked, SearchFilters
 Role = Literal["system", "user", "assistant"]
 Effort = Literal["low", "medium", "high"]
 CitationStyle = Literal["link", "numeric"]
+# What becomes of a citation mark that no page proves: listed without a quote, left out, or marked for the eye.
+Unsupported = Literal["annotate", "drop", "flag"]
 Verbosity = Literal["low", "medium", "high"]
 FinishReason = Literal["stop", "length"]
 
@@ -256,7 +258,7 @@ class Progress:
 class Annotation:
     """A citation mark in the answer: `answer[start:end]` is the mark, in Unicode code points.
 
-    `support`, from 0 to 1, tells how well the page supports what the mark stands behind; None: it was not looked at.
+    `support`, from 0 to 1, tells how well the page supports what the mark stands behind; None: that was not judged.
     `quote` are the words of the page that do so, letter for letter; None where it does not support it enough. `date` is
     the page's, ISO.
     """

@@ -1,17 +1,30 @@
 import re
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.claims import claims
-from agent.types import Annotation
+from agent.claims import claim
 
 MARK = re.compile(r"\[\d\]")
 
 
 def marked(text):
-    return claims(text, [Annotation(*found.span(), "https://a.example", "A") for found in MARK.finditer(text)])
+    """List the claim of each mark; marks that stand together share theirs."""
+    pieces = MARK.split(text)
+    befores = list(accumulate(pieces))
+    out, since, last = [], 0, 0
+    for before, after in zip(befores[:-1], (befores[-1][len(before) :] for before in befores[:-1]), strict=True):
+        since, last = (last, len(before)) if len(before) > last else (since, last)
+        out.append(claim(before, after, since, final=True))
+    return out
+
+
+def unhurried(before, after, since):
+    """Return the claim as soon as it is told, with the text after the mark coming letter by letter."""
+    told = (claim(before, after[:length], since, final=False) for length in range(len(after) + 1))
+    return next((one for one in told if one is not None), claim(before, after, since, final=True))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +61,27 @@ def test_every_mark_has_a_claim_of_the_text_without_marks(text):
     assert not any(MARK.search(claim) for claim in found)
     words = MARK.sub("", text).replace("**", "")
     assert all(word in words for claim in found for word in claim.split())
+
+
+TEXT = st.lists(
+    st.sampled_from(
+        ["word", "three short words", " ", ".", "\n", "\n\n", "- ", "1. ", "**", "слово", "。", '"', "?", "5"]
+    )
+).map("".join)
+
+
+@given(TEXT, TEXT, st.integers(0, 200))
+def test_what_is_told_early_stays_true(before, after, since):
+    since = min(since, len(before))
+
+    assert unhurried(before, after, since) == claim(before, after, since, final=True)
+
+
+@given(TEXT)
+def test_a_mark_waits_for_the_end_of_its_sentence_at_most(before):
+    after = " and so it is. Then comes more"
+
+    assert claim(before, after, 0, final=False) is not None
 
 
 @pytest.mark.parametrize("run", [".", "\n", " ", "a", "[1]", "- ", "1"])

@@ -91,7 +91,7 @@ def test_two_sources_of_one_page_are_one_citation():
     first = pack([row(1, 0)], 600)
     both = pack([row(1, 0), row(1, 1)], 600, first.sources)
     reader = CitationReader(both.sources, "numeric")
-    assert reader.feed("One [2]. Two [1][2].") + reader.flush() == "One [1]. Two [1][1]."
+    assert reader.feed("One [2]. Two [1][2].") + reader.flush() == "One [1]. Two [1]."
     assert len(reader.cited) == 1
 
 

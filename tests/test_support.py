@@ -1,14 +1,11 @@
-import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.proof import proven
 from agent.support import Evidence
 from agent.support_weights import SUPPORTED
-from agent.types import Annotation
 from retrieval.types import Document, Passage
 
 TOWER = Document(
@@ -64,11 +61,11 @@ EVIDENCE = Evidence(PASSAGES, "en")
     ],
 )
 def test_a_claim_is_held_against_a_page(claim, page, supported):
-    assert (EVIDENCE.support(claim, page.url).score >= SUPPORTED) is supported
+    assert (EVIDENCE.support(claim, [page.url])[0].score >= SUPPORTED) is supported
 
 
 def test_the_words_that_support_are_found():
-    found = EVIDENCE.support("The tower is 214 metres high", TOWER.url)
+    found = EVIDENCE.support("The tower is 214 metres high", [TOWER.url])[0]
 
     assert TOWER.text[found.start : found.end].strip() == "The tower is 214 metres high and is not open to visitors."
 
@@ -76,7 +73,7 @@ def test_the_words_that_support_are_found():
 @given(st.text(), st.text(), st.text())
 def test_any_claim_and_page_have_a_score(claim, title, text):
     page = Document("https://x.example", title, text, "x.example", None, None)
-    found = Evidence((Passage(page, 0, len(text)), *PASSAGES), "ru").support(claim, page.url)
+    found = Evidence((Passage(page, 0, len(text)), *PASSAGES), "ru").support(claim, [page.url])[0]
 
     assert 0 <= found.score <= 1
     assert 0 <= found.start <= found.end <= len(text)
@@ -87,33 +84,7 @@ def test_of_two_versions_of_a_page_the_first_counts():
     passages = [Passage(TOWER, 0, 200), Passage(newer, 17, 300)]
     evidence = Evidence(passages, "en")
 
-    found = evidence.support("The tower is 214 metres high", TOWER.url)
+    found = evidence.support("The tower is 214 metres high", [TOWER.url])[0]
 
-    assert evidence.page(TOWER.url).document is TOWER
+    assert found.page is TOWER
     assert "214 metres" in TOWER.text[found.start : found.end]
-
-
-def marks(text, urls):
-    spans = [found.span() for found in re.finditer(r"\[\d\]", text)]
-    return [Annotation(*span, url, "x") for span, url in zip(spans, urls, strict=True)]
-
-
-def test_marks_get_their_proof():
-    text = "The tower is 214 metres high [1]. Elves of the northern woods built it [1]."
-
-    first, second = proven(text, marks(text, [TOWER.url] * 2), PASSAGES, "en")
-
-    assert first.quote == "The tower is 214 metres high and is not open to visitors."
-    assert (first.date, second.date) == ("2024-05-01", "2024-05-01")
-    assert second.quote is None
-    assert first.support > SUPPORTED > second.support
-
-
-def test_a_page_in_the_answers_language_alone_is_looked_at():
-    text = "Мост длиной 1520 метров [1]. Башня высотой 214 метров [2]."
-    shown = "https://b.example/%D0%BC%D0%BE%D1%81%D1%82"
-
-    russian, english = proven(text, marks(text, [shown, TOWER.url]), PASSAGES, "ru")
-
-    assert russian.quote in BRIDGE.text
-    assert (english.support, english.quote, english.date) == (None, None, "2024-05-01")

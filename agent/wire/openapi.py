@@ -54,6 +54,7 @@ PROOF: Final[Json] = {
 CITED: Final[Json] = {
     "citations": {**_many(STRING), "description": "addresses; the one at index i carries mark i+1"},
     "search_results": _many(_ref("SearchResult")),
+    "unsupported": _many(_ref("UnsupportedMark")),
     "coverage": _ref("Coverage"),
 }
 THOUGHTS: Final[Json] = {"reasoning_content": STRING, "reasoning": STRING}
@@ -71,6 +72,13 @@ SCHEMAS: Final[Json] = {
     "UrlCitation": _object(type=_one_of("url_citation"), url_citation=_object(PROOF, **SPAN)),
     "SearchResult": _object(
         title=STRING, url=STRING, date=NULL_STRING, last_updated=NULL_STRING, snippet=STRING, source=_one_of("web")
+    ),
+    "UnsupportedMark": _object(
+        claim={**STRING, "description": "what the model's citation mark stood behind"},
+        index={**INTEGER, "description": "where in the answer, in code points"},
+        url={**STRING, "description": "the page that the model named"},
+        support={**NUMBER, "description": "how well that page supports it, from 0 to 1"},
+        quote={"type": "null"},
     ),
     "Coverage": _object(
         found={**INTEGER, "description": "distinct addresses that search gave"},

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from urllib.parse import quote as quoted
 from urllib.parse import urlsplit
 
-from agent.types import Annotation, Answer, Cited, Usage
+from agent.types import Annotation, Answer, CheckedMark, Cited, Usage
 from agent.wire.coverage_record import coverage_body
 from agent.wire.sse import Json
 
@@ -20,6 +20,7 @@ def sources(answer: Answer) -> Json:
     return {
         "citations": [cited.url for cited in answer.cited],
         "search_results": [_search_result(cited, titles[cited.url]) for cited in answer.cited],
+        "unsupported": [_unsupported(mark) for mark in answer.checked if mark.support is not None and not mark.quote],
         "coverage": coverage_body(answer.coverage),
     }
 
@@ -48,6 +49,12 @@ def _proof(mark: Annotation) -> Json:
         return dated
     opened = mark.url if mark.quote is None else at_quote(mark.url, mark.quote)
     return {"support": round(mark.support, 3), "quote": mark.quote, "quote_url": opened} | dated
+
+
+def _unsupported(mark: CheckedMark) -> Json:
+    """Write a mark that no page proves: what it stood behind, where, and the page that the model named."""
+    told = {"claim": mark.claim, "index": mark.start, "url": mark.written, "support": round(mark.support or 0.0, 3)}
+    return told | {"quote": None}
 
 
 def at_quote(url: str, quote: str) -> str:

@@ -28,7 +28,8 @@ def main() -> None:
     servers.require_data()
     made = [pair for pair in pairs() if not in_half(pair, FITTED_HALF)]
     judged = [
-        (pair, evidence.support(pair.claim, pair.page.url).score >= SUPPORTED) for pair, evidence in evidences(made)
+        (pair, evidence.support(pair.claim, [pair.page.url])[0].score >= SUPPORTED)
+        for pair, evidence in evidences(made)
     ]
     overall = [
         [name, *figures([one for one in judged if one[0].language in codes])] for name, codes in LANGUAGES.items()
@@ -48,7 +49,7 @@ def proving(pair: Pair) -> float:
     start = time.perf_counter()
     evidence = Evidence(passages, pair.language)
     for _ in range(MARKS):
-        evidence.support(pair.claim, pair.page.url)
+        evidence.support(pair.claim, [pair.page.url])
     return time.perf_counter() - start
 
 

@@ -1,0 +1,84 @@
+"""Finds citation marks in a streaming answer: splits it into text and marks, wherever the stream is cut. Pure.
+
+`[3]`, `[3][5]`, `[3, 5]`, `[citation:3]`, `【3】`, `[3](url)` and `[[3]](url)` all name source 3; inside code they name
+nothing. Knows no sources.
+"""
+
+import re
+from dataclasses import dataclass
+
+NUMBERS = r"(?:citation|webpage|source)?\s*:?\s*\d{1,3}(?:\s*[,;]\s*(?:(?:citation|webpage|source)\s*:?\s*)?\d{1,3})*"
+MARK = re.compile(
+    rf"(?:\[\[\s*{NUMBERS}\s*\]\]|[\[【]\s*{NUMBERS}\s*[\]】])(?:\((?:https?://|file://|www\.)[^)\s]*\))?",
+    re.IGNORECASE,
+)
+# The beginnings of a mark; text that fits is held back until it is a mark or is not.
+PARTIAL = re.compile(
+    r"(?:\[\[?|【)[a-z\d\s,;:]{0,60}(?:\]{0,2}|】)(?:\((?:h|ht|htt|https?:?/?|https?://[^)\s]*|f|fi|fil|file:?/?|file://[^)\s]*)?)?",
+    re.IGNORECASE,
+)
+MAX_HELD_CHARS = 2_200
+TOKEN = re.compile(r"`+|[\[【]|\n\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark, with the numbers of the sources that it names, each once."""
+
+    numbers: tuple[int, ...]
+
+
+class MarkReader:
+    """Splits an answer as it streams: `feed` and `flush` return text and marks in their order."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._fence = ""
+
+    def feed(self, piece: str) -> list[str | Mark]:
+        """Take a piece of the answer; return what is certain, never cut inside a mark."""
+        return self._parts(self._held + piece, final=False)
+
+    def flush(self) -> list[str | Mark]:
+        """Return what was held back at the end of the stream."""
+        return self._parts(self._held, final=True)
+
+    def _parts(self, text: str, *, final: bool) -> list[str | Mark]:
+        parts: list[str | Mark] = []
+        said = place = 0
+        self._held = ""
+        while token := TOKEN.search(text, place):
+            if not final and self._undecided(text, token):
+                self._held = text[token.start() :]
+                text = text[: token.start()]
+                break
+            mark = None if self._fence or token[0][0] in "`\n" else MARK.match(text, token.start())
+            if mark:
+                parts += [text[said : token.start()], _mark(mark[0])]
+                said = place = mark.end()
+            else:
+                self._code(token[0])
+                place = token.end()
+        parts.append(text[said:])
+        return [part for part in parts if part]
+
+    def _undecided(self, text: str, token: re.Match[str]) -> bool:
+        """Tell whether more text could change the meaning of a token."""
+        rest = text[token.start() :]
+        if token[0][0] == "`" or (token[0] == "\n" and self._fence):
+            return token.end() == len(text)
+        if token[0][0] == "\n" or self._fence:
+            return False
+        return len(rest) <= MAX_HELD_CHARS and PARTIAL.fullmatch(rest) is not None
+
+    def _code(self, run: str) -> None:
+        """Follow code spans: a run of backticks is closed by an equal run, an inline span by a blank line too."""
+        if run[0] == "`":
+            self._fence = "" if self._fence == run else self._fence or run
+        elif run == "\n\n" and len(self._fence) < 3:
+            self._fence = ""
+
+
+def _mark(text: str) -> Mark:
+    label = text.partition("](")[0]
+    return Mark(tuple(dict.fromkeys(int(digits) for digits in re.findall(r"\d+", label))))

@@ -1,0 +1,146 @@
+from dataclasses import replace
+
+import pytest
+
+from agent.cite import CitationReader
+from agent.proof import MOST_CLAIMS, Proof
+from agent.support_weights import SUPPORTED
+from agent.types import Source
+from retrieval.types import Document, Passage, Ranked
+from tests.test_support import BRIDGE, OTHER, PASSAGES, TOWER
+
+BOAT = Document(
+    "https://d.example/boat",
+    "The Lindau boat",
+    "The boat Möwe sails from Lindau to Bregenz twice a day.",
+    "d",
+    None,
+    "en",
+)
+PROOF = Proof([*PASSAGES, Passage(BOAT, 0, len(BOAT.text))], "en")
+PAGES = (TOWER, OTHER, BRIDGE, BOAT)
+SOURCES = tuple(
+    Source(number, page, (Ranked(Passage(page, 0, len(page.text)), 1.0, 1.0),)) for number, page in enumerate(PAGES, 1)
+)
+
+
+def read(text, unsupported="drop", cut=None):
+    reader = CitationReader(SOURCES, "numeric", PROOF, unsupported)
+    pieces = text if cut else [text]
+    assert "".join(map(reader.feed, pieces)) + reader.flush() == reader.text
+    return reader
+
+
+def test_a_page_that_says_it_proves_its_mark():
+    (verdict,) = PROOF.verdicts("The tower is 214 metres high", [TOWER])
+
+    assert verdict.page is TOWER
+    assert verdict.quote == "The tower is 214 metres high and is not open to visitors."
+    assert verdict.support > SUPPORTED
+
+
+def test_a_mark_moves_to_the_page_that_says_it():
+    (verdict,) = PROOF.verdicts("The tower is 214 metres high", [OTHER])
+
+    assert verdict.page is TOWER
+    assert verdict.quote in TOWER.text
+
+
+def test_what_no_page_says_is_proven_by_none():
+    (verdict,) = PROOF.verdicts("Elves of the northern woods built the tower", [TOWER])
+
+    assert (verdict.page, verdict.quote) == (TOWER, None)
+    assert verdict.support < SUPPORTED
+
+
+def test_beside_a_page_that_says_it_another_is_not_moved():
+    proven, unproven = PROOF.verdicts("The tower is 214 metres high", [TOWER, OTHER])
+
+    assert proven.quote
+    assert (unproven.page, unproven.quote) == (OTHER, None)
+
+
+def test_pages_prove_a_claim_together():
+    claim = "The Brandt Tower is 214 metres high, and the boat Möwe sails from Lindau to Bregenz twice a day"
+
+    tower, boat, other = PROOF.verdicts(claim, [TOWER, BOAT, OTHER])
+
+    assert not PROOF.verdicts(claim, [TOWER])[0].quote
+    assert (tower.quote in TOWER.text, boat.quote in BOAT.text, other.quote) == (True, True, None)
+
+
+def test_a_page_in_another_language_is_not_judged_and_keeps_its_mark():
+    foreign, own = PROOF.verdicts("The old bridge is 1520 metres long", [BRIDGE, TOWER])
+
+    assert (foreign.page, foreign.support, foreign.holds) == (BRIDGE, None, True)
+    assert (own.page, own.holds) == (TOWER, False)
+
+
+def test_next_to_no_words_are_not_judged():
+    (verdict,) = PROOF.verdicts("Yes", [OTHER])
+
+    assert (verdict.support, verdict.holds) == (None, True)
+
+
+def test_claims_beyond_a_number_are_not_judged():
+    proof = Proof(PASSAGES, "en")
+
+    verdicts = [proof.verdicts(f"The tower is {number} metres high", [TOWER])[0] for number in range(MOST_CLAIMS + 1)]
+
+    assert [verdict.support is None for verdict in verdicts] == [False] * MOST_CLAIMS + [True]
+
+
+@pytest.mark.parametrize("letters", [False, True])
+@pytest.mark.parametrize(
+    ("unsupported", "shown", "listed"),
+    [
+        ("drop", "The tower is 214 metres high [1]. Elves from the woods built it.", [TOWER.url]),
+        ("flag", "The tower is 214 metres high [1]. Elves from the woods built it [2][?].", [TOWER.url, OTHER.url]),
+        ("annotate", "The tower is 214 metres high [1]. Elves from the woods built it [2].", [TOWER.url, OTHER.url]),
+    ],
+)
+def test_what_becomes_of_a_mark_that_nothing_proves(unsupported, shown, listed, letters):
+    reader = read("The tower is 214 metres high [1]. Elves from the woods built it [2].", unsupported, letters)
+
+    assert reader.text == shown
+    assert [mark.url for mark in reader.annotations] == listed
+    assert [bool(mark.quote) for mark in reader.annotations] == [True, False][: len(listed)]
+    told = [(mark.written, mark.url, bool(mark.quote), mark.claim) for mark in reader.checked]
+    assert told == [
+        (TOWER.url, TOWER.url, True, "The tower is 214 metres high"),
+        (OTHER.url, None if unsupported == "drop" else OTHER.url, False, "Elves from the woods built it"),
+    ]
+    assert all(reader.text[mark.start : mark.end].startswith("[") for mark in reader.annotations)
+
+
+def test_a_mark_that_opens_a_sentence_waits_for_its_end_and_no_longer():
+    reader = CitationReader(SOURCES, "numeric", PROOF)
+
+    assert reader.feed("Thus: ") + reader.feed("[2] ") + reader.feed("says that the tower") == "Thus:"
+    assert reader.feed(" is 214 metres high. It") == " [1] says that the tower is 214 metres high. It"
+
+
+def test_a_moved_mark_takes_the_number_of_its_page():
+    reader = read("The boat sails from Lindau to Bregenz [4]. The tower is 214 metres high [2]. It opened in 1974 [1].")
+
+    assert reader.text == (
+        "The boat sails from Lindau to Bregenz [1]. The tower is 214 metres high [2]. It opened in 1974 [2]."
+    )
+    assert [page.url for page in reader.cited.values()] == [BOAT.url, TOWER.url]
+
+
+def test_a_page_that_the_model_was_not_given_can_prove_a_mark():
+    proof = Proof([*PASSAGES, Passage(BOAT, 0, len(BOAT.text))], "en")
+    reader = CitationReader(SOURCES[:2], "link", proof)
+
+    shown = reader.feed("The boat Möwe sails from Lindau to Bregenz [2].") + reader.flush()
+
+    assert shown == f"The boat Möwe sails from Lindau to Bregenz [[1]]({BOAT.url})."
+    assert reader.cited[BOAT.url].snippet == BOAT.text
+
+
+def test_a_quote_of_the_version_that_was_given():
+    newer = replace(TOWER, text=TOWER.text.replace("214", "215"))
+    proof = Proof([PASSAGES[0], Passage(newer, 0, len(newer.text))], "en")
+
+    assert not proof.verdicts("The tower is 215 metres high", [TOWER])[0].quote
