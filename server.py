@@ -23,7 +23,7 @@ from typing import Annotated, Protocol
 
 import anyio
 import uvicorn
-from fastapi import APIRouter, FastAPI, Header, Request
+from fastapi import APIRouter, FastAPI, Header, Path, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as HTTPError
@@ -45,13 +45,15 @@ from agent.errors import (
     QueueFull,
     RateLimited,
     RequestTooLarge,
+    RunNotFound,
     Stopping,
     Unauthorized,
 )
 from agent.key_limits import KeyLimits, Left
 from agent.reason import Emit
 from agent.recalled import Recalled
-from agent.repeats import Repeats, say_again
+from agent.repeats import Given, Repeats, say_again
+from agent.runs import RunNotes, Runs
 from agent.settings import Settings
 from agent.telemetry import request_id
 from agent.tools import Tools
@@ -65,6 +67,7 @@ from agent.wire.offers import OFFERS, find_offer, model_body
 from agent.wire.refusals import error_body, invalid_request
 from agent.wire.responses_reply import SOURCES, ResponseStream, response_object
 from agent.wire.responses_request import ResponsesRequest, responses_question
+from agent.wire.run_record import run_record
 from agent.wire.search_api import SearchRequest, search_body, search_question
 from agent.wire.sse import Json, dump
 
@@ -91,6 +94,7 @@ BEAT_SHARE = 0.25
 NOBODY = ""
 EXPOSED = (
     "x-request-id",
+    "x-run-id",
     "retry-after",
     "x-should-retry",
     "x-ratelimit-limit-requests",
@@ -115,6 +119,7 @@ XTask = Annotated[str, Header(description="name of a side request, as Open WebUI
 XSearch = Annotated[str, Header(description="off: answer from the model alone")]
 XStatus = Annotated[str, Header(description="on: tell progress as Open WebUI's status events")]
 XRetry = Annotated[str, Header(description="how often a client has repeated this request by itself")]
+RunId = Annotated[str, Path(alias="id", description="id of a completion or response, or what x-run-id told")]
 Work = Callable[[Emit], Awaitable[Json]]
 Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
 
@@ -183,10 +188,13 @@ class Output:
     A client that takes none of its bytes for long is gone: then `scope` is cancelled, and all work with it.
     """
 
-    def __init__(self, send: Send, scope: anyio.CancelScope, keep_alive_seconds: float) -> None:
+    def __init__(
+        self, send: Send, scope: anyio.CancelScope, keep_alive_seconds: float, headers: RawHeaders | None = None
+    ) -> None:
         self._send = send
         self._scope = scope
         self._keep_alive_seconds = keep_alive_seconds
+        self._headers = headers or []
         self._written = time.monotonic()
         self._waiting_since: float | None = None
         self._ended = False
@@ -195,7 +203,7 @@ class Output:
     async def begin(self, status: int, headers: RawHeaders) -> None:
         """Write the head."""
         self.begun = True
-        await self._deliver({"type": "http.response.start", "status": status, "headers": headers})
+        await self._deliver({"type": "http.response.start", "status": status, "headers": [*headers, *self._headers]})
 
     async def write(self, body: bytes) -> None:
         """Write a part of the body."""
@@ -227,24 +235,34 @@ class Output:
 
 
 class Running(Response):
-    """Runs a pipeline as long as its client stays, and writes what it emits: as a stream, or as one body at its end."""
+    """Runs a pipeline as long as its client stays, and writes what it emits: as a stream, or as one body at its end.
 
-    def __init__(self, work: Work, door: Door, limits: Limits, writer: Writer | None = None) -> None:
+    `notes`, where a record of the run is kept, are told how it ended; the reply's head names the record.
+    """
+
+    def __init__(
+        self, work: Work, door: Door, limits: Limits, writer: Writer | None = None, notes: RunNotes | None = None
+    ) -> None:
         self._work = work
         self._door = door
         self._limits = limits
         self._writer = writer
+        self._notes = notes
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run and write; leaving, failing and finishing all end every task of it."""
         with self._door.place() as place:
-            await self._run(place, receive, send)
+            try:
+                await self._run(place, receive, send)
+            finally:
+                self._note_end()
 
     async def _run(self, place: Place, receive: Receive, send: Send) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, receive, group.cancel_scope)
-            output = Output(send, group.cancel_scope, self._limits.keep_alive_seconds)
+            named = [(b"x-run-id", self._notes.run_id.encode())] if self._notes else []
+            output = Output(send, group.cancel_scope, self._limits.keep_alive_seconds, named)
             if self._writer is None:
                 group.start_soon(self._be_patient, output)
                 await self._write_body(place, output)
@@ -287,6 +305,17 @@ class Running(Response):
         await output.beat(lambda: b"\n")
 
     async def _finished(self, place: Place, emit: Emit) -> Finished:
+        """Wait for the work, and note an error that ended it before the client is told: it may ask at once."""
+        finished = await self._in_time(place, emit)
+        if finished.error:
+            self._note_end(finished.error)
+        return finished
+
+    def _note_end(self, error: AgentError | None = None) -> None:
+        if self._notes:
+            self._notes.end(error)
+
+    async def _in_time(self, place: Place, emit: Emit) -> Finished:
         """Wait for a seat and work, within the time for an answer."""
         finished = Finished({}, Stopping(), worked=False)
         place.scope.deadline = anyio.current_time() + self._limits.answer_seconds
@@ -602,6 +631,7 @@ class Service:
         self._started = int(time.time())
         self._repeats = Repeats(self._settings.repeat_seconds)
         self._recalled = Recalled(self._settings.recall_seconds)
+        self._runs = Runs(self._settings.run_seconds, run_record)
         self._aside = Door(MOST_TOLD_AGAIN, 0)
 
     @property
@@ -621,6 +651,7 @@ class Service:
             add(f"{base}/chat/completions", self.chat, methods=["POST"], **openapi.CHAT)
             add(f"{base}/responses", self.responses, methods=["POST"], **openapi.RESPONSES)
             add(f"{base}/search", self.search, methods=["POST"], **openapi.SEARCH)
+            add(f"{base}/runs/{{id}}", self.run, methods=["GET"], **openapi.RUN)
             add(f"{base}/models", self.models, methods=["GET"], **openapi.MODELS)
             add(f"{base}/models/{{model:path}}", self.model, methods=["GET"], **openapi.MODEL)
         add("/health", self.health, methods=["GET"], include_in_schema=True, **openapi.HEALTH)
@@ -651,14 +682,14 @@ class Service:
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
         writer = ChatStream(chunks, status=request.status_events or x_status.lower() == "on")
 
-        asked = self._call(_owner(raw), question, x_stainless_retry_count)
+        asked = self._call(_owner(raw), head.id, question, x_stainless_retry_count)
 
         async def work(emit: Emit) -> Json:
             made = await self._answered(asked, emit)
             return completion_body(head, made, show_reasoning=question.show_reasoning)
 
         door = await self._admit(asked)
-        return Running(work, door, self._limits, writer if request.stream else None)
+        return Running(work, door, self._limits, writer if request.stream else None, asked.notes)
 
     async def responses(
         self,
@@ -672,8 +703,8 @@ class Service:
         owner = _owner(raw)
         recalled = partial(self._recalled.of, owner)
         question = responses_question(request, self._defaults, Hints(x_task, x_search), recalled)
-        asked = self._call(owner, question, x_stainless_retry_count)
         response = response_object(request, f"resp_{uuid.uuid4().hex}", int(time.time()))
+        asked = self._call(owner, response["id"], question, x_stainless_retry_count)
         writer = ResponseStream(response, with_sources=SOURCES in request.include)
 
         async def work(emit: Emit) -> Json:
@@ -689,30 +720,41 @@ class Service:
             return writer.response
 
         door = await self._admit(asked)
-        return Running(work, door, self._limits, writer if request.stream else None)
+        return Running(work, door, self._limits, writer if request.stream else None, asked.notes)
 
-    def _call(self, owner: str, question: Question, retries: str) -> "Call":
+    def _call(self, owner: str, run_id: str, question: Question, retries: str) -> "Call":
         """Note who asks what, and find the answer that a client had before it repeated its request by itself."""
-        return Call(owner, question, self._repeats.of(owner, question) if _is_repeat(retries) else None)
+        given = self._repeats.of(owner, question) if _is_repeat(retries) else None
+        return Call(owner, run_id, question, given, None if given else self._runs.begin(owner, run_id))
 
     async def _answered(self, asked: "Call", emit: Emit) -> Answer:
         """Answer, or give the answer again to a client that repeats its request by itself."""
         if asked.given is not None:
-            await say_again(asked.given, emit)
-            return asked.given
+            self._runs.again(asked.owner, asked.given.run_id, asked.run_id)
+            await say_again(asked.given.answer, emit)
+            return asked.given.answer
         last: Event | None = None
 
         async def note(event: Event) -> None:
             nonlocal last
             last = event
+            if asked.notes:
+                asked.notes.take(event)
             if isinstance(event, Answer):
-                self._repeats.keep(asked.owner, asked.question, event)
+                self._repeats.keep(asked.owner, asked.question, Given(event, asked.run_id))
             await emit(event)
 
         await self._answer(asked.question, self._tools, note)
         if not isinstance(last, Answer):
             raise ModelFailed("The answer broke off.")
         return last
+
+    async def run(self, run_id: RunId, raw: Request) -> Response:
+        """Give the record of a run to its owner. Raises RunNotFound, also for another's run."""
+        record = self._runs.of(_owner(raw), run_id)
+        if record is None:
+            raise RunNotFound(kept_here=self._runs.kept_here)
+        return Response(record, headers={"cache-control": "no-store"}, media_type="application/json")
 
     async def search(self, request: SearchRequest) -> Response:
         """Read the web for a query, without a model's answer."""
@@ -790,11 +832,16 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks what; `given`: the answer that a client had before it repeated its request by itself."""
+    """Who asks what; `given`: the answer that a client had before it repeated its request by itself.
+
+    `notes` are for the record of the run; None where none is kept, and for what is told again.
+    """
 
     owner: str
+    run_id: str
     question: Question
-    given: Answer | None
+    given: Given | None
+    notes: RunNotes | None
 
 
 def _owner(request: Request) -> str:

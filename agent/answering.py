@@ -62,7 +62,7 @@ async def from_sources(
     question: Question, reading: Reading, tools: Tools, emit: Emit, until: float, trims: int = MOST_TRIMS
 ) -> Answer:
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
-    await emit(Progress(progress.packed(reading)))
+    await emit(Progress(progress.packed(reading), reading=reading))
     info = await tools.model.info()
     marks = _marks(question, reading, tools.settings)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)

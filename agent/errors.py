@@ -4,6 +4,7 @@
     ├── BadRequest              400 invalid_request_error, names the field in `param`
     │   ├── ContextOverflow     400 invalid_request_error context_length_exceeded
     │   ├── ModelNotFound       404 invalid_request_error model_not_found
+    │   ├── RunNotFound         404 invalid_request_error run_not_found
     │   └── RequestTooLarge     413 invalid_request_error request_too_large
     ├── Unauthorized            401 invalid_request_error invalid_api_key | missing_api_key
     ├── QueueFull               429 rate_limit_error queue_full, with Retry-After
@@ -62,6 +63,17 @@ class ModelNotFound(BadRequest):
         super().__init__(
             f"The model {model!r} does not exist here. Known models: {', '.join(known)}.", "model", "model_not_found"
         )
+
+
+class RunNotFound(BadRequest):
+    """No record is kept under an id; whether another owner has one there is not told."""
+
+    status = 404
+
+    def __init__(self, *, kept_here: bool) -> None:
+        none = "No runs are kept here: WELLREAD_RUN_SECONDS sets for how long they are."
+        gone = "There is no such run: its id is not known, or its time is over."
+        super().__init__(gone if kept_here else none, None, "run_not_found")
 
 
 class RequestTooLarge(BadRequest):

@@ -117,7 +117,6 @@ async def _fill_gaps(rounds: Rounds, most: int, until: float, again: Sequence[Se
 
 async def _reading(rounds: Rounds, context: Context, context_chars: int, start: float, packing: float) -> Reading:
     record = coverage(rounds.plan, rounds.found, rounds.read, rounds.ranking, context)
-    await rounds.emit(Progress(progress.covered(rounds.plan.language, record)))
     done = time.monotonic()
     timings = Timings(
         search=_ms(rounds.search_seconds),
@@ -128,9 +127,11 @@ async def _reading(rounds: Rounds, context: Context, context_chars: int, start: 
         total=_ms(done - start),
     )
     ranking = rounds.ranking
-    return Reading(
+    reading = Reading(
         rounds.plan, ranking.passages, context, record, timings, ranking.unrelated, context_chars, tuple(rounds.again)
     )
+    await rounds.emit(Progress(progress.covered(rounds.plan.language, record), reading=reading))
+    return reading
 
 
 def _fetch_limits(question: Question, tools: Tools, pages: int | None) -> FetchLimits:

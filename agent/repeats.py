@@ -4,6 +4,7 @@ They would else wait for fifty pages again. Only the owner of a request is given
 """
 
 import hashlib
+from dataclasses import dataclass
 from typing import Final
 
 from agent.kept import Kept
@@ -13,17 +14,25 @@ from agent.types import Answer, Question, Text, Thinking
 MOST_CHARS: Final = 10_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer that was given, and the id of the run that made it."""
+
+    answer: Answer
+    run_id: str
+
+
 class Repeats:
     """The answers of the last `seconds`, at most `most_chars` characters of them."""
 
     def __init__(self, seconds: float, most_chars: int = MOST_CHARS) -> None:
-        self._kept: Kept[bytes, Answer] = Kept(seconds, most_chars, _chars)
+        self._kept: Kept[bytes, Given] = Kept(seconds, most_chars, _chars)
 
-    def keep(self, owner: str, question: Question, answer: Answer) -> None:
+    def keep(self, owner: str, question: Question, given: Given) -> None:
         """Remember an answer; what is too large is not kept."""
-        self._kept.keep(_key(owner, question), answer)
+        self._kept.keep(_key(owner, question), given)
 
-    def of(self, owner: str, question: Question) -> Answer | None:
+    def of(self, owner: str, question: Question) -> Given | None:
         """Return the answer that was given to the same owner's same question lately."""
         return self._kept.of(_key(owner, question))
 
@@ -39,5 +48,6 @@ def _key(owner: str, question: Question) -> bytes:
     return hashlib.sha256(f"{owner}\n{question!r}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _chars(answer: Answer) -> int:
+def _chars(given: Given) -> int:
+    answer = given.answer
     return len(answer.text) + len(answer.reasoning) + 200 * len(answer.cited) + 1_000

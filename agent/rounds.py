@@ -111,7 +111,7 @@ class Rounds:
         if not self.plan.queries:
             return Found((), ())
         texts = tuple(query.text for query in self.plan.queries)
-        await self.emit(Progress(progress.searching(self.plan), searching=texts))
+        await self.emit(Progress(progress.searching(self.plan), searching=texts, plan=self.plan))
         try:
             return await search(self.plan.queries, self.tools.engines, self._search_limits)
         except SearchFailed as error:
@@ -124,7 +124,7 @@ class Rounds:
         """Read the pages that were found, and rank them with all others."""
         self.found.append(found)
         line = progress.found(self.plan, len(found.hits), self.limits.wanted)
-        await self.emit(Progress(line, found=tuple(hit.url for hit in found.hits)))
+        await self.emit(Progress(line, found=tuple(hit.url for hit in found.hits), plan=self.plan))
         ahead = self._ahead()
         outcome = await self._read_pages(found.hits, ahead, self._reporter(ahead))
         self.read.append(outcome)

@@ -183,6 +183,12 @@ class Settings(BaseSettings):
         ge=0,
         le=86_400,
     )
+    run_seconds: float = Field(
+        default=0.0,
+        description="how long the record of a run is kept for its owner, who asks for it by its id; 0 keeps none",
+        ge=0,
+        le=86_400,
+    )
     log_queries: bool = Field(default=False, description="whether questions appear in the log")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what the log tells: debug, info (a line for each request), warning or error"

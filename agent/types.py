@@ -246,12 +246,15 @@ class Text:
 class Progress:
     """One readable line about the reading, in the language of the question; ends with a newline.
 
-    `searching`: the queries that are asked now; `found`: the addresses that a search has given.
+    `searching`: the queries that are asked now; `found`: the addresses that a search has given. `plan`: what is planned
+    by now; `reading`: what came of it all, as the model is given it.
     """
 
     text: str
     searching: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
+    plan: Plan | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)

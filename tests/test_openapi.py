@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 async def served():
-    app = server.create_app(Settings(), FakeTools(), answer=tower, read=one_reading)
+    app = server.create_app(Settings(run_seconds=60), FakeTools(), answer=tower, read=one_reading)
     async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
         yield client, (await client.get("/openapi.json")).json()
 
@@ -32,6 +32,7 @@ async def test_every_route_is_described(served):
         "/v1/chat/completions",
         "/v1/responses",
         "/v1/search",
+        "/v1/runs/{id}",
         "/v1/models",
         "/v1/models/{model}",
         "/health",
@@ -62,7 +63,9 @@ def valid(document, name, value):
 
 async def test_replies_are_as_described(served):
     client, document = served
-    valid(document, "ChatCompletion", (await client.post("/v1/chat/completions", json=body())).json())
+    done = valid(document, "ChatCompletion", (await client.post("/v1/chat/completions", json=body())).json())
+    valid(document, "Run", (await client.get(f"/v1/runs/{done['id']}")).json())
+    valid(document, "Error", (await client.get("/v1/runs/none")).json())
     valid(document, "Response", (await client.post("/v1/responses", json=ASKED_TWICE)).json())
     valid(document, "SearchReply", (await client.post("/v1/search", json={"query": "tower"})).json())
     valid(document, "ModelList", (await client.get("/v1/models")).json())

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from agent.wire.run_record import MOST_PASSAGES
 from agent.wire.sse import Json
 
 DESCRIPTION: Final = """Reads forty to fifty web pages, then lets a reasoning model answer from them, with citations.
@@ -189,6 +190,72 @@ SCHEMAS: Final[Json] = {
         coverage=_ref("Coverage"),
         timings_ms={"type": "object", "additionalProperties": INTEGER},
     ),
+    "Run": _object(
+        id={**STRING, "description": "of the run that was made; an answer given again has the record of its first run"},
+        object=_one_of("run"),
+        status={**_one_of("completed", "failed", "abandoned"), "description": "abandoned: its client left"},
+        began={**NUMBER, "description": "in Unix seconds"},
+        took_ms={**INTEGER, "description": "from the request to the end of the work, waiting for a seat included"},
+        error=_nullable(_ref("RunError")),
+        plan={**_nullable(_ref("RunPlan")), "description": "null: nothing was searched"},
+        coverage=_nullable(_ref("Coverage")),
+        ranked={**INTEGER, "description": "how many passages were ranked"},
+        passages={**_many(_ref("RunPassage")), "description": f"the first {MOST_PASSAGES} of them, best first"},
+        unrelated={**BOOLEAN, "description": "nothing that was read has to do with the question"},
+        context=_nullable(_ref("RunContext")),
+        marks={
+            **_many(_ref("RunMark")),
+            "description": "citation marks as they were written, and what became of them",
+        },
+        timings_ms=_nullable({"type": "object", "additionalProperties": INTEGER}),
+        usage=_nullable(_ref("Usage")),
+        finish_reason=_nullable(REASONS),
+    ),
+    "RunError": _object(message=STRING, type=STRING, param=NULL_STRING, code=NULL_STRING),
+    "RunPlan": _object(
+        question={**STRING, "description": "as it stands alone"},
+        language=STRING,
+        queries=_many(_ref("RunQuery")),
+        further={**_many(_ref("RunQuery")), "description": "queries that only add to what those find"},
+        later_rounds={**_many(_many(_ref("RunQuery"))), "description": "the queries of each round after the first"},
+        addresses={**_many(STRING), "description": "pages that the user named"},
+        note={**NULL_STRING, "description": "what planning lacked"},
+    ),
+    "RunQuery": _object(
+        text=STRING, language=NULL_STRING, recency=_nullable(_one_of("hour", "day", "week", "month", "year"))
+    ),
+    "RunPassage": _object(
+        url=STRING,
+        title=STRING,
+        date=NULL_STRING,
+        start={**INTEGER, "description": "in the cleaned text of the page, in Unicode code points"},
+        end=INTEGER,
+        text=STRING,
+        score={**NUMBER, "description": "what orders"},
+        words={**NUMBER, "description": "its part from words"},
+        vectors={**_nullable(NUMBER), "description": "its part from vectors; null: not computed"},
+    ),
+    "RunContext": _object(
+        text={**STRING, "description": "the sources as the model was given them"},
+        sources=_many(
+            _object(
+                number=INTEGER,
+                url=STRING,
+                title=STRING,
+                date=NULL_STRING,
+                passages=_many(_object(start=INTEGER, end=INTEGER)),
+            )
+        ),
+        dropped={**INTEGER, "description": "ranked passages that did not fit"},
+    ),
+    "RunMark": _object(
+        claim={**STRING, "description": "what it stands behind"},
+        written={**NULL_STRING, "description": "the page that the model named; null: none that was read"},
+        url={**NULL_STRING, "description": "the page that the mark names now; null: it was dropped"},
+        start={**INTEGER, "description": "where it stands, or stood, in the answer"},
+        support=_nullable(NUMBER),
+        quote=NULL_STRING,
+    ),
     "Model": _object(
         {"name": STRING, "context_length": INTEGER, "max_model_len": INTEGER},
         id=STRING,
@@ -240,6 +307,8 @@ RESPONSES: Final = _route(
     "Answer a conversation, in the newer API's shape", _reply("Response", "The answer.", "ResponseEvent"), *WORK
 )
 SEARCH: Final = _route("Read the web for a query, without an answer", _reply("SearchReply", "What was read."), *WORK)
+NO_RUN: Final = {404: _reply("Error", "There is no such run of this key, or no longer; or none is kept here.")}
+RUN: Final = _route("Tell its owner of one run", _reply("Run", "Its record."), 401, other=NO_RUN)
 MODELS: Final = _route("List the models", _reply("ModelList", "The models."), 401)
 MODEL: Final = _route("Tell of one model", _reply("Model", "The model."), 401, 404)
 HEALTH: Final = _route("Tell that the process lives", _reply("Health", "It lives."))

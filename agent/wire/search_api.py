@@ -6,7 +6,7 @@ from pydantic import Field
 
 from agent.errors import BadRequest
 from agent.settings import MAX_PAGES
-from agent.types import Message, Question, Reading, Source
+from agent.types import Message, Question, Reading, Source, Timings
 from agent.wire.coverage_record import coverage_body
 from agent.wire.fields import WORDED, check_length, has_word
 from agent.wire.filters import FilterFields
@@ -59,14 +59,19 @@ def search_body(search_id: str, reading: Reading) -> Json:
         "context": reading.context.text,
         "results": [_result(source) for source in reading.context.sources],
         "coverage": coverage_body(reading.coverage),
-        "timings_ms": {
-            "search": reading.timings.search,
-            "fetch": reading.timings.fetch,
-            "extract": reading.timings.extract,
-            "rank": reading.timings.rank,
-            "pack": reading.timings.pack,
-            "total": reading.timings.total,
-        },
+        "timings_ms": timings_body(reading.timings),
+    }
+
+
+def timings_body(timings: Timings) -> Json:
+    """Write how long the stages of a reading took, in milliseconds."""
+    return {
+        "search": timings.search,
+        "fetch": timings.fetch,
+        "extract": timings.extract,
+        "rank": timings.rank,
+        "pack": timings.pack,
+        "total": timings.total,
     }
 
 
