@@ -15,15 +15,14 @@ from agent.again import Asking
 from agent.cite import CitationReader, cited_all
 from agent.errors import ContextOverflow
 from agent.fit import Room
+from agent.grounding import Grounding, closing, ground
 from agent.language_watch import asks_for_another
-from agent.pack import of_best_pages, pack
-from agent.proof import Proof
+from agent.pack import pack
 from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
 from agent.settings import EFFORTS, Settings
 from agent.tools import Tools
-from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
+from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Source, Text, Usage
 from retrieval.language import detect
-from retrieval.types import Passage
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +61,12 @@ async def from_sources(
     question: Question, reading: Reading, tools: Tools, emit: Emit, until: float, trims: int = MOST_TRIMS
 ) -> Answer:
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
+    grounding = await anyio.to_thread.run_sync(ground, question, reading)
+    if grounding:
+        reading = replace(reading, context=replace(reading.context, disagreements=grounding.disagreements))
     await emit(Progress(progress.packed(reading), reading=reading))
     info = await tools.model.info()
-    marks = _marks(question, reading, tools.settings)
+    marks = _marks(question, reading.context.sources, grounding, tools.settings)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
     try:
         said = await again.said(prompt, _asking(question, reading.plan.language, tools, marks, emit, until))
@@ -75,24 +77,19 @@ async def from_sources(
         return await from_sources(question, fewer, tools, emit, until, trims - 1)
     late = reading.coverage.deadline_hit or said.out_of_time
     notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
+    if grounding and marks.text and said.reason == "stop" and not question.stop:
+        await emit(Text(await anyio.to_thread.run_sync(closing, marks, grounding, reading)))
     record = replace(reading.coverage, cited=len(marks.cited), deadline_hit=late, notes=notes)
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited
     return replace(made, coverage=record, usage=reading.plan.usage + said.usage, cited=cited)
 
 
-def _marks(question: Question, reading: Reading, settings: Settings) -> CitationReader:
-    """Make what reads the marks of an answer. One that may have to be in another language is not proven."""
+def _marks(
+    question: Question, sources: tuple[Source, ...], grounding: Grounding | None, settings: Settings
+) -> CitationReader:
     style = None if question.form else question.citation_style
-    free = style is None or asks_for_another(question.messages[-1].content)
-    proof = None if free else Proof(_given(question, reading), reading.plan.language)
-    return CitationReader(reading.context.sources, style, proof, settings.unsupported)
-
-
-def _given(question: Question, reading: Reading) -> list[Passage]:
-    """List the passages that an answer may rest on: those the model was given, then all others in rank order."""
-    given = [row for source in reading.context.sources for row in source.passages]
-    return [row.passage for row in (*given, *of_best_pages(reading.ranked, question.max_sources))]
+    return CitationReader(sources, style, grounding.proof if grounding else None, settings.unsupported)
 
 
 def _asking(question: Question, language: str, tools: Tools, marks: CitationReader, emit: Emit, until: float) -> Asking:

@@ -48,6 +48,11 @@ class CitationReader:
     _spaces: str = ""
     _dropped: bool = False
 
+    @property
+    def proven(self) -> bool:
+        """Whether some mark holds, for all that is known."""
+        return any(mark.support is None or mark.quote for mark in self.annotations)
+
     def takes_time(self, piece: str) -> bool:
         """Tell whether feeding a piece may take longer than an event loop can wait: marks are proven."""
         return self.proof is not None and bool(self._parts or not BRACKETS.isdisjoint(piece))

@@ -7,6 +7,7 @@ beginning. Where that is next to nothing, as for a mark that opens a sentence, i
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 # Possessive, so that a long run of dots or blank lines costs no more than its length.
 SENTENCE_END = re.compile(r"(?<![.!?…。！？؟।])[.!?…。！？؟।]++[\"'»”’)\]*_]*+(?=\s|\Z)|\n+")
@@ -41,6 +42,13 @@ def claim(before: str, after: str, since: int, *, final: bool) -> str | None:
     if not final and end == len(plain):
         return None
     return _bare(plain[max(start, place - MOST_CHARS) : end])
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text that say something, without Markdown."""
+    ends = [found.end() for found in SENTENCE_END.finditer(text)]
+    parts = (_bare(text[start:end]) for start, end in pairwise([0, *ends, len(text)]))
+    return [part for part in parts if len(WORD.findall(part)) >= LEAST_WORDS]
 
 
 def _opens_line(plain: str, ends: Sequence[int], place: int) -> bool:

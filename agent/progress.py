@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from agent.types import Coverage, Plan, Reading
+from agent.types import Coverage, Disagreement, Plan, Reading
 
 QUERY_CHARS = 80
 REASONS = {
@@ -125,6 +125,30 @@ def out_of_time(language: str) -> str:
             language,
             "The time for this answer ran out, so it was written from what was read without thinking it through.",
             "Время на этот ответ вышло, поэтому он написан по прочитанному, без полного обдумывания.",
+        ).strip()
+    )
+
+
+def unproven(language: str) -> str:
+    """Say at the end of an answer that no page says what it says."""
+    return (
+        "\n\n"
+        + _line(
+            language,
+            "None of the pages that were read could be found to say this. Check it before you rely on it.",
+            "Ни на одной из прочитанных страниц это не нашлось. Проверьте, прежде чем на это полагаться.",
+        ).strip()
+    )
+
+
+def disagreement(language: str, found: Disagreement) -> str:
+    """Say after an answer that has one of two values what speaks for each, with marks as a model writes them."""
+    english = (f"“{each.quote}” [{each.number}] (sites: {each.sites})" for each in (found.one, found.other))
+    russian = (f"«{each.quote}» [{each.number}] (сайтов: {each.sites})" for each in (found.one, found.other))
+    return (
+        "\n\n"
+        + _line(
+            language, f"Pages disagree: {'; '.join(english)}.", f"Страницы расходятся: {'; '.join(russian)}."
         ).strip()
     )
 

@@ -1,21 +1,23 @@
 """Proves citation marks: what their pages, or else another page that was read, say of what they stand behind.
 
-Blocks for some milliseconds a mark, and for some tens once: call it in a thread.
+Blocks for some milliseconds a mark: call it in a thread.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
+from agent.claims import sentences
 from agent.support import Evidence, Support
 from agent.support_weights import SUPPORTED
-from retrieval.types import Document, Passage
+from retrieval.types import Document
 
 # The marks of an answer beyond so many different claims are not judged; a model in a loop writes thousands.
 MOST_CLAIMS = 200
 # A claim of fewer terms says too little to be held against a page.
 LEAST_TERMS = 2
 MOST_TOGETHER = 3
+# Of an answer that no mark proves, so many sentences are looked for on all pages.
+MOST_SENTENCES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +38,15 @@ class Verdict:
 
 
 class Proof:
-    """Judges the marks of one answer by what it may rest on: `passages`, some of each page of its sources among them.
+    """Judges the marks of one answer by what it may rest on: `evidence`, some of each page of its sources in it.
 
     `language` is the answer's, a two-letter code. A page in another is not judged: it has other words for the same.
     """
 
-    def __init__(self, passages: Sequence[Passage], language: str) -> None:
-        self._passages = passages
+    def __init__(self, evidence: Evidence, language: str) -> None:
+        self._evidence = evidence
         self._language = language
         self._known: dict[tuple[str, ...], Sequence[Verdict]] = {}
-
-    @cached_property
-    def _evidence(self) -> Evidence:
-        return Evidence(self._passages, self._language)
 
     def verdicts(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
         """Judge the marks of one claim: one verdict for each of the pages, in their order.
@@ -62,6 +60,20 @@ class Proof:
                 return [Verdict(page) for page in pages]
             self._known[key] = self._judged(claim, pages)
         return self._known[key]
+
+    def misses(self, answer: str, pages: Sequence[Document]) -> bool:
+        """Tell whether no sentence of an answer is said by any page, and all of its `pages` could be judged.
+
+        An answer that only denies, such as one that the pages do not tell, is left alone: no page would say that.
+        """
+        said = [sentence for sentence in sentences(answer)[:MOST_SENTENCES] if not self._evidence.denies(sentence)]
+        if not said or any(map(self._foreign, pages)):
+            return False
+        return not any(any(verdict.quote for verdict in self._anywhere(sentence)) for sentence in said)
+
+    def _anywhere(self, claim: str) -> Sequence[Verdict]:
+        found = self._evidence.elsewhere(claim, frozenset())
+        return [_verdict(found)] if found else []
 
     def _judged(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
         if self._evidence.terms(claim) < LEAST_TERMS:

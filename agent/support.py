@@ -28,6 +28,8 @@ WINDOW_SENTENCES, CANDIDATES = 3, 6
 # Of so many other pages, those that have most of a claim, it is asked whether one supports it.
 PAGES_ELSEWHERE: Final = 6
 SENTENCE_COST: Final = 0.02
+# With less of a claim's words the figure falls to nothing: of a claim of two words, one is no support.
+LEAST_WORDS_SHARE: Final = 0.3
 THOUSANDS: Final = re.compile(r"(?<!\d)\d{1,3}([,.'\u00a0\u202f\u2009 ])\d{3}(?:\1\d{3})*+(?!\d)")
 NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 # What a number counts beside a word that no other sentence has.
@@ -197,17 +199,25 @@ class Evidence:
         self._frequencies = Counter(term for sentence in sentences for term in set(sentence.terms))
         self._sentences = max(1, len(sentences))
 
+    def sentences(self, url: str) -> Sequence[Said]:
+        """Return what a page says. Raises KeyError for a page that is not among these."""
+        return self._pages[urls.printable(url)].sentences
+
     def terms(self, claim: str) -> int:
         """Count the terms of a claim: its words that say something."""
         return len(said(claim, self._language).terms)
 
-    def support(self, claim: str, urls_: Sequence[str]) -> list[Support]:
+    def denies(self, claim: str) -> bool:
+        """Tell whether a claim negates something."""
+        return said(claim, self._language).negative
+
+    def support(self, claim: str, addresses: Sequence[str]) -> list[Support]:
         """Tell how well pages support a claim together, a part of it each; gives what each says of it.
 
         Raises KeyError for a page that is not among these.
         """
         asked = said(claim, self._language)
-        pages = [self._pages[urls.printable(url)] for url in urls_]
+        pages = [self._pages[urls.printable(url)] for url in addresses]
         windows = [self._nearest(asked, page) for page in pages]
         score = self._score(claim, asked, _joined(windows), pages)
         return [
@@ -236,7 +246,7 @@ class Evidence:
             return 0.0
         found = self._features(claim, asked, window, pages)
         logit = INTERCEPT + sum(WEIGHTS[name] * value for name, value in found.items())
-        return 1 / (1 + math.exp(-logit))
+        return min(1.0, found["words"] / LEAST_WORDS_SHARE) / (1 + math.exp(-logit))
 
     def _nearest(self, asked: Said, page: PageText) -> Window:
         """Return the window that has most of a claim; one more sentence must bring something."""
@@ -249,7 +259,7 @@ class Evidence:
     def _windows(self, asked: Said, page: PageText) -> Iterator[Window]:
         """List the windows around the sentences that have most of the claim."""
         terms = frozenset(asked.terms)
-        alone = [self._weight(terms.intersection(each.terms)) for each in page.sentences]
+        alone = [self.weight(terms.intersection(each.terms)) for each in page.sentences]
         best = sorted(range(len(alone)), key=lambda i: -alone[i])[:CANDIDATES]
         spans = {span for place in best for span in page.spans(place, WINDOW_SENTENCES)}
         title = frozenset(page.title.terms)
@@ -258,10 +268,11 @@ class Evidence:
     def _share(self, asked: Said, terms: Set[str], numbers: Set[str]) -> float:
         known = frozenset(asked.terms)
         each = NUMBER_SHARE * math.log(1 + self._sentences)
-        whole = self._weight(known) + each * len(asked.numbers)
-        return (self._weight(known & terms) + each * len(asked.numbers & numbers)) / whole if whole else 0.0
+        whole = self.weight(known) + each * len(asked.numbers)
+        return (self.weight(known & terms) + each * len(asked.numbers & numbers)) / whole if whole else 0.0
 
-    def _weight(self, terms: Set[str]) -> float:
+    def weight(self, terms: Set[str]) -> float:
+        """Weigh terms by their rarity; numbers weigh nothing."""
         # Exact, so that the order of a set does not matter.
         return math.fsum(map(self._rarity, terms))
 

@@ -128,12 +128,34 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Statement:
+    """What a source says, in its words without markup; `value` is the stems in it that so many sites have there."""
+
+    number: int
+    quote: str
+    value: tuple[str, ...]
+    sites: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Two statements of sources that cannot both be right, for all that can be told from their words."""
+
+    one: Statement
+    other: Statement
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
-    """What the model is given. `dropped` counts ranked passages that did not fit."""
+    """What the model is given. `dropped` counts ranked passages that did not fit.
+
+    `disagreements` are what its sources disagree on, as it is told.
+    """
 
     text: str
     sources: tuple[Source, ...]
     dropped: int = 0
+    disagreements: tuple[Disagreement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

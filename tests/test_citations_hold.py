@@ -13,6 +13,7 @@ import pytest
 
 from agent.answering import from_sources
 from agent.pack import pack
+from agent.progress import unproven
 from agent.reason import Finished
 from agent.types import Coverage, Message, Plan, Question, Reading, Text, Timings, Usage
 from agent.wire.chat_reply import ChatStream, Chunks, Head
@@ -93,6 +94,9 @@ def written(draw, language):
         told += place.format(said, marks(draw, cited))
         proven = number != MISSING and set(cited) != {MISSING}
         right += place.format(said, f"<{number}>") if proven else "{}".join(place.rsplit(" {}", 1)).format(said, "")
+    marked = "[" in told or "【" in told
+    if marked and not any(said in told for page in PAGES[language] for said in page):
+        right = right.strip() + unproven(language)
     return told.strip(), right.strip()
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from agent.cite import CitationReader
 from agent.proof import MOST_CLAIMS, Proof
+from agent.support import Evidence
 from agent.support_weights import SUPPORTED
 from agent.types import Source
 from retrieval.types import Document, Passage, Ranked
@@ -17,7 +18,13 @@ BOAT = Document(
     None,
     "en",
 )
-PROOF = Proof([*PASSAGES, Passage(BOAT, 0, len(BOAT.text))], "en")
+
+
+def proof_of(*passages):
+    return Proof(Evidence(passages, "en"), "en")
+
+
+PROOF = proof_of(*PASSAGES, Passage(BOAT, 0, len(BOAT.text)))
 PAGES = (TOWER, OTHER, BRIDGE, BOAT)
 SOURCES = tuple(
     Source(number, page, (Ranked(Passage(page, 0, len(page.text)), 1.0, 1.0),)) for number, page in enumerate(PAGES, 1)
@@ -83,7 +90,7 @@ def test_next_to_no_words_are_not_judged():
 
 
 def test_claims_beyond_a_number_are_not_judged():
-    proof = Proof(PASSAGES, "en")
+    proof = proof_of(*PASSAGES)
 
     verdicts = [proof.verdicts(f"The tower is {number} metres high", [TOWER])[0] for number in range(MOST_CLAIMS + 1)]
 
@@ -130,7 +137,7 @@ def test_a_moved_mark_takes_the_number_of_its_page():
 
 
 def test_a_page_that_the_model_was_not_given_can_prove_a_mark():
-    proof = Proof([*PASSAGES, Passage(BOAT, 0, len(BOAT.text))], "en")
+    proof = proof_of(*PASSAGES, Passage(BOAT, 0, len(BOAT.text)))
     reader = CitationReader(SOURCES[:2], "link", proof)
 
     shown = reader.feed("The boat Möwe sails from Lindau to Bregenz [2].") + reader.flush()
@@ -141,6 +148,6 @@ def test_a_page_that_the_model_was_not_given_can_prove_a_mark():
 
 def test_a_quote_of_the_version_that_was_given():
     newer = replace(TOWER, text=TOWER.text.replace("214", "215"))
-    proof = Proof([PASSAGES[0], Passage(newer, 0, len(newer.text))], "en")
+    proof = proof_of(PASSAGES[0], Passage(newer, 0, len(newer.text)))
 
     assert not proof.verdicts("The tower is 215 metres high", [TOWER])[0].quote

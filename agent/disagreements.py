@@ -1,0 +1,149 @@
+"""Finds where pages disagree on what was asked: sentences that are alike but for a value. Pure; call it in a thread.
+
+A value is a run of names, or of numbers. Two sentences of different pages disagree where most of what they say is the
+same, each has a value that the other lacks, and the words beside the two values are the same. What most pages are at
+odds about comes first: any two sentences may speak of different things.
+"""
+
+import re
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+from agent.support import Evidence, Said, said
+from agent.types import Disagreement, Source, Statement
+from retrieval.types import Document
+
+# Sentences that are held against each other: those that have most of the question's words.
+MOST_SENTENCES: Final = 40
+# How much of the question a sentence has at least, and how much beside the one that has most.
+LEAST_OF_QUESTION, LEAST_OF_BEST = 0.3, 0.5
+# How much of what they say besides their values is the same, and how many terms that are.
+ALIKE_FROM, LEAST_ALIKE = 0.6, 3
+# How many terms on each side of a value stand for its place, and how many of those are the same.
+BESIDE, LEAST_BESIDE = 2, 2
+MOST_QUOTE_CHARS: Final = 240
+
+# A reader's page would make links, pictures and markup of these; a quote of a page is to be words.
+ADDRESS: Final = re.compile(r"\S*(?:://|www\.)\S*", re.IGNORECASE)
+MARKUP: Final = re.compile(r"[\[\]<>`*_|\\#~^$【】]+")
+
+Value = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence of a source's page, and how much of the question it has."""
+
+    number: int
+    document: Document
+    said: Said
+    share: float
+
+
+def disagreements(
+    question: str, sources: Sequence[Source], evidence: Evidence, language: str
+) -> tuple[Disagreement, ...]:
+    """Return what sources disagree on, the values of most pages first."""
+    asked = said(question, language)
+    found: dict[tuple[Value, Value], list[tuple[_Sentence, _Sentence]]] = {}
+    for one, other in combinations(_relevant(asked, sources, evidence), 2):
+        if one.document.url != other.document.url:
+            for value, against in _differing(one.said, other.said, asked, evidence):
+                pair = (one, other) if value < against else (other, one)
+                found.setdefault((min(value, against), max(value, against)), []).append(pair)
+    ordered = sorted(found.items(), key=lambda item: _weightiest(item[1]), reverse=True)
+    return tuple(_told(values, pairs) for values, pairs in ordered)
+
+
+def one_sided(answer: str, found: Sequence[Disagreement], language: str) -> Disagreement | None:
+    """Return the first disagreement of which an answer has one value and nothing of the other; None without one."""
+    terms = frozenset(said(answer, language).terms)
+
+    def lacks(each: Disagreement) -> bool:
+        one, other = frozenset(each.one.value), frozenset(each.other.value)
+        return (one <= terms and not other & terms) or (other <= terms and not one & terms)
+
+    return next(filter(lacks, found), None)
+
+
+def _relevant(asked: Said, sources: Sequence[Source], evidence: Evidence) -> list[_Sentence]:
+    """List the sentences that have most of the question, best first; none that tells of another year."""
+    terms, years = frozenset(asked.terms), _years(asked.terms)
+    whole = evidence.weight(terms)
+    rows = [
+        _Sentence(source.number, source.document, each, evidence.weight(terms.intersection(each.terms)) / whole)
+        for source in (sources if whole else ())
+        for each in evidence.sentences(source.document.url)
+        if not (years and _years(each.terms) and years.isdisjoint(each.terms))
+    ]
+    least = max(LEAST_OF_QUESTION, LEAST_OF_BEST * max((row.share for row in rows), default=0.0))
+    return sorted((row for row in rows if row.share >= least), key=lambda row: -row.share)[:MOST_SENTENCES]
+
+
+def _differing(one: Said, other: Said, asked: Said, evidence: Evidence) -> Iterator[tuple[Value, Value]]:
+    """List the values that stand in the same place of two sentences and differ; none where those are not alike."""
+    common = frozenset(one.terms) & frozenset(other.terms)
+    own, others = (_marked(each) - common - set(asked.terms) for each in (one, other))
+    if not own or not others or len(common) < LEAST_ALIKE:
+        return
+    least = min(evidence.weight(set(one.terms) - own), evidence.weight(set(other.terms) - others))
+    if evidence.weight(common) < ALIKE_FROM * least:
+        return
+    # What was in one year and what was in another are two things, unless the year is what was asked.
+    years_differ = bool(_years(own) and _years(others))
+    for value, place in _values(one, own):
+        for against, there in _values(other, others):
+            same_kind = value[0].isdigit() == against[0].isdigit()
+            if same_kind and (not years_differ or (_years(value) and _years(against))) and _same_place(place, there):
+                yield value, against
+
+
+Place = tuple[frozenset[str], frozenset[str]]
+
+
+def _values(sentence: Said, differing: Set[str]) -> Iterator[tuple[Value, Place]]:
+    """List the values of a sentence among some terms, each with the terms on its left and on its right."""
+    runs: list[list[int]] = []
+    for place in sentence.marked:
+        term = sentence.terms[place]
+        if term not in differing:
+            continue
+        joins = runs and runs[-1][-1] == place - 1 and sentence.terms[place - 1].isdigit() == term.isdigit()
+        runs = [*runs[:-1], [*runs[-1], place]] if joins else [*runs, [place]]
+    for run in runs:
+        left = [term for term in sentence.terms[: run[0]] if term not in differing][-BESIDE:]
+        right = [term for term in sentence.terms[run[-1] + 1 :] if term not in differing][:BESIDE]
+        yield tuple(sentence.terms[place] for place in run), (frozenset(left), frozenset(right))
+
+
+def _same_place(one: Place, other: Place) -> bool:
+    same = len(one[0] & other[0]) + len(one[1] & other[1])
+    return same >= min(LEAST_BESIDE, len(one[0]) + len(one[1]), len(other[0]) + len(other[1])) > 0
+
+
+def _marked(sentence: Said) -> set[str]:
+    return {sentence.terms[place] for place in sentence.marked}
+
+
+def _years(terms: Sequence[str] | Set[str]) -> frozenset[str]:
+    return frozenset(term for term in terms if len(term) == len("2000") and term.isdigit() and term[0] in "12")
+
+
+def _weightiest(pairs: Sequence[tuple[_Sentence, _Sentence]]) -> tuple[int, int, float]:
+    """Order by how many pages there are on the smaller side, then on both, then by what they have of the question."""
+    pages = [len({sentence.document.url for sentence in side}) for side in zip(*pairs, strict=True)]
+    return min(pages), sum(pages), max(one.share + other.share for one, other in pairs)
+
+
+def _told(values: tuple[Value, Value], pairs: Sequence[tuple[_Sentence, _Sentence]]) -> Disagreement:
+    """Tell a disagreement by the two sentences that have most of the question."""
+    one, other = max(pairs, key=lambda pair: pair[0].share + pair[1].share)
+    sites = [len({sentence.document.site for sentence in side}) for side in zip(*pairs, strict=True)]
+    return Disagreement(_statement(one, values[0], sites[0]), _statement(other, values[1], sites[1]))
+
+
+def _statement(sentence: _Sentence, value: Value, sites: int) -> Statement:
+    text = MARKUP.sub(" ", ADDRESS.sub(" ", sentence.document.text[sentence.said.start : sentence.said.end]))
+    return Statement(sentence.number, " ".join(text.split())[:MOST_QUOTE_CHARS], value, sites)

@@ -1,0 +1,51 @@
+"""What an answer rests on, taken apart once: it proves the answer's marks, and tells where its pages disagree.
+
+Both functions block for some tens of milliseconds: call them in a thread.
+"""
+
+from dataclasses import dataclass
+
+from agent import progress
+from agent.cite import CitationReader
+from agent.disagreements import disagreements, one_sided
+from agent.language_watch import asks_for_another
+from agent.pack import of_best_pages
+from agent.proof import Proof
+from agent.support import Evidence
+from agent.types import Disagreement, Question, Reading
+from retrieval.types import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """What is known of an answer's pages before it is written."""
+
+    proof: Proof
+    disagreements: tuple[Disagreement, ...]
+
+
+def ground(question: Question, reading: Reading) -> Grounding | None:
+    """Take what was read apart; None for an answer that has no marks, or may have to be in another language."""
+    if question.form or question.brief or asks_for_another(question.messages[-1].content):
+        return None
+    language, sources = reading.plan.language, reading.context.sources
+    evidence = Evidence(_given(question, reading), language)
+    return Grounding(Proof(evidence, language), disagreements(reading.plan.question, sources, evidence, language))
+
+
+def closing(marks: CitationReader, grounding: Grounding, reading: Reading) -> str:
+    """Write what a reader should know after an answer: that its pages disagree with it, or that none says it."""
+    language = reading.plan.language
+    against = one_sided(marks.text, grounding.disagreements, language)
+    if against:
+        return marks.feed(progress.disagreement(language, against)) + marks.flush()
+    pages = [source.document for source in reading.context.sources]
+    if marks.checked and not marks.proven and grounding.proof.misses(marks.text, pages):
+        return marks.feed(progress.unproven(language)) + marks.flush()
+    return ""
+
+
+def _given(question: Question, reading: Reading) -> list[Passage]:
+    """List the passages that an answer may rest on: those the model was given, then all others in rank order."""
+    given = [row for source in reading.context.sources for row in source.passages]
+    return [row.passage for row in (*given, *of_best_pages(reading.ranked, question.max_sources))]
