@@ -15,10 +15,10 @@ from agent.support import Evidence, Said, said
 from agent.types import Disagreement, Source, Statement
 from retrieval.types import Document
 
-# Sentences that are held against each other: those that have most of the question's words.
+# Sentences that are held against each other: those that have most of the words of the question, or of the answer too.
 MOST_SENTENCES: Final = 40
-# How much of the question a sentence has at least, and how much beside the one that has most.
-LEAST_OF_QUESTION, LEAST_OF_BEST = 0.3, 0.5
+# How much of those a sentence has at least, and how much beside the one that has most.
+LEAST_SHARE, LEAST_OF_BEST = 0.3, 0.4
 # How much of what they say besides their values is the same, and how many terms that are.
 ALIKE_FROM, LEAST_ALIKE = 0.6, 3
 # How many terms on each side of a value stand for its place, and how many of those are the same.
@@ -34,22 +34,27 @@ Value = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """A sentence of a source's page, and how much of the question it has."""
+    """A sentence of a source's page, its share of the terms that it was looked up by, and names of the question's."""
 
     number: int
     document: Document
     said: Said
     share: float
+    names: frozenset[str]
 
 
 def disagreements(
-    question: str, sources: Sequence[Source], evidence: Evidence, language: str
+    question: str, sources: Sequence[Source], evidence: Evidence, language: str, answered: str = ""
 ) -> tuple[Disagreement, ...]:
-    """Return what sources disagree on, the values of most pages first."""
-    asked = said(question, language)
+    """Return what sources disagree on, the values of most pages first.
+
+    They are found among the sentences that are nearest to the question, together with a sentence of its answer.
+    """
+    asked, about = said(question, language), said(f"{question}\n{answered}", language)
+    relevant = _relevant(asked, evidence.known(about.terms), sources, evidence)
     found: dict[tuple[Value, Value], list[tuple[_Sentence, _Sentence]]] = {}
-    for one, other in combinations(_relevant(asked, sources, evidence), 2):
-        if one.document.url != other.document.url:
+    for one, other in combinations(relevant, 2):
+        if one.document.url != other.document.url and one.names == other.names:
             for value, against in _differing(one.said, other.said, asked, evidence):
                 pair = (one, other) if value < against else (other, one)
                 found.setdefault((min(value, against), max(value, against)), []).append(pair)
@@ -68,18 +73,25 @@ def one_sided(answer: str, found: Sequence[Disagreement], language: str) -> Disa
     return next(filter(lacks, found), None)
 
 
-def _relevant(asked: Said, sources: Sequence[Source], evidence: Evidence) -> list[_Sentence]:
-    """List the sentences that have most of the question, best first; none that tells of another year."""
-    terms, years = frozenset(asked.terms), _years(asked.terms)
-    whole = evidence.weight(terms)
+def _relevant(asked: Said, about: frozenset[str], sources: Sequence[Source], evidence: Evidence) -> list[_Sentence]:
+    """List the sentences that have most of some terms, best first; none of other years or names than was asked."""
     rows = [
-        _Sentence(source.number, source.document, each, evidence.weight(terms.intersection(each.terms)) / whole)
-        for source in (sources if whole else ())
-        for each in evidence.sentences(source.document.url)
-        if not (years and _years(each.terms) and years.isdisjoint(each.terms))
+        row
+        for source in sources
+        for each in evidence.page(source.document.url).sentences
+        if (row := _sentence(each, source, about, asked, evidence))
     ]
-    least = max(LEAST_OF_QUESTION, LEAST_OF_BEST * max((row.share for row in rows), default=0.0))
+    least = max(LEAST_SHARE, LEAST_OF_BEST * max((row.share for row in rows), default=0.0))
     return sorted((row for row in rows if row.share >= least), key=lambda row: -row.share)[:MOST_SENTENCES]
+
+
+def _sentence(each: Said, source: Source, about: frozenset[str], asked: Said, evidence: Evidence) -> _Sentence | None:
+    years, whole = _years(asked.terms), evidence.weight(about)
+    if not whole or (years and _years(each.terms) and not years & set(each.terms)):
+        return None
+    names = asked.names.intersection(each.terms + evidence.page(source.document.url).title.terms)
+    share = evidence.weight(about.intersection(each.terms)) / whole
+    return _Sentence(source.number, source.document, each, share, names) if names or not asked.names else None
 
 
 def _differing(one: Said, other: Said, asked: Said, evidence: Evidence) -> Iterator[tuple[Value, Value]]:

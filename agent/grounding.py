@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent import progress
 from agent.cite import CitationReader
+from agent.claims import sentences
 from agent.disagreements import disagreements, one_sided
 from agent.language_watch import asks_for_another
 from agent.pack import of_best_pages
@@ -15,11 +16,15 @@ from agent.support import Evidence
 from agent.types import Disagreement, Question, Reading
 from retrieval.types import Passage
 
+# So many sentences of an answer are held against what the pages disagree on.
+MOST_SENTENCES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
     """What is known of an answer's pages before it is written."""
 
+    evidence: Evidence
     proof: Proof
     disagreements: tuple[Disagreement, ...]
 
@@ -30,19 +35,31 @@ def ground(question: Question, reading: Reading) -> Grounding | None:
         return None
     language, sources = reading.plan.language, reading.context.sources
     evidence = Evidence(_given(question, reading), language)
-    return Grounding(Proof(evidence, language), disagreements(reading.plan.question, sources, evidence, language))
+    return Grounding(
+        evidence, Proof(evidence, language), disagreements(reading.plan.question, sources, evidence, language)
+    )
 
 
 def closing(marks: CitationReader, grounding: Grounding, reading: Reading) -> str:
     """Write what a reader should know after an answer: that its pages disagree with it, or that none says it."""
     language = reading.plan.language
-    against = one_sided(marks.text, grounding.disagreements, language)
-    if against:
+    if against := _against(marks.text, grounding, reading):
         return marks.feed(progress.disagreement(language, against)) + marks.flush()
     pages = [source.document for source in reading.context.sources]
     if marks.checked and not marks.proven and grounding.proof.misses(marks.text, pages):
         return marks.feed(progress.unproven(language)) + marks.flush()
     return ""
+
+
+def _against(answer: str, grounding: Grounding, reading: Reading) -> Disagreement | None:
+    """Return the first disagreement of the pages of which the answer tells one side alone."""
+    question, language, sources = reading.plan.question, reading.plan.language, reading.context.sources
+    nearer = (
+        disagreements(question, sources, grounding.evidence, language, sentence)
+        for sentence in sentences(answer)[:MOST_SENTENCES]
+    )
+    one_sides = (one_sided(answer, found, language) for found in (grounding.disagreements, *nearer))
+    return next(filter(None, one_sides), None)
 
 
 def _given(question: Question, reading: Reading) -> list[Passage]:

@@ -143,14 +143,11 @@ def unproven(language: str) -> str:
 
 def disagreement(language: str, found: Disagreement) -> str:
     """Say after an answer that has one of two values what speaks for each, with marks as a model writes them."""
-    english = (f"“{each.quote}” [{each.number}] (sites: {each.sites})" for each in (found.one, found.other))
-    russian = (f"«{each.quote}» [{each.number}] (сайтов: {each.sites})" for each in (found.one, found.other))
-    return (
-        "\n\n"
-        + _line(
-            language, f"Pages disagree: {'; '.join(english)}.", f"Страницы расходятся: {'; '.join(russian)}."
-        ).strip()
-    )
+    sides = (found.one, found.other)
+    english = "\n".join(f"- “{each.quote}” [{each.number}] (sites: {each.sites})" for each in sides)
+    russian = "\n".join(f"- «{each.quote}» [{each.number}] (сайтов: {each.sites})" for each in sides)
+    told = _line(language, f"The pages disagree:\n{english}", f"Страницы расходятся:\n{russian}").strip()
+    return f"\n\n{told}"
 
 
 def anew(language: str) -> str:

@@ -42,7 +42,7 @@ def answer(context: Context, question: Question, language: str, today: str) -> t
 Today is {today}. Answer the question from these webpages.
 - {marking}
 - Some webpages may have nothing to do with the question: leave them out. Where webpages disagree, say so, and what each of them says.
-{_disagreement(context, language)}- If the webpages do not hold the answer, do not guess: say what was looked for, what is missing, and what they do tell.
+{_disagreement(context)}- If the webpages do not hold the answer, do not guess: say what was looked for, what is missing, and what they do tell.
 - Think and write in {_named(language)}. Do not list the sources at the end.{_wishes(question)}
 
 {_conversation(history)}Question: {last.content}"""
@@ -65,33 +65,30 @@ def talk(question: Question) -> tuple[Message, ...]:
 def small(context: Context, asking: Question, question: str, language: str) -> tuple[Message, ...]:
     """Ask the same of a small model, in words that were tried on one. `question` stands alone already.
 
-    Russian is asked in Russian: over Russian sources, English words made it talk about its task.
+    Russian is asked in Russian: over Russian sources, English words made it talk about its task. On what its sources
+    disagree it is not told: one more sentence made it repeat the task.
     """
-    told = f"\n{_disagreement(context, language)}".rstrip()
     if asking.form is not None:
         rule = f"Answer with what the webpages above say and nothing else. {_formed(asking.form)}"
         asked = f"Question: {question}\n\n{rule}"
     elif language == "ru":
         asked = f"""Вопрос: {question}
 
-Сначала приведи предложение со страниц выше, которое отвечает на вопрос. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]. Если ответа на страницах нет, скажи об этом.{told}"""
+Сначала приведи предложение со страниц выше, которое отвечает на вопрос. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]. Если ответа на страницах нет, скажи об этом."""
     else:
         asked = f"""Question: {question}
 
-First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {_named(language)}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so.{told}"""
+First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {_named(language)}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
     return (Message("user", f"{context.text}\n\n{asked}{_wishes(asking)}"),)
 
 
-def _disagreement(context: Context, language: str) -> str:
+def _disagreement(context: Context) -> str:
     """Say in one line on what the webpages disagree most; nothing where they do not."""
     if not context.disagreements:
         return ""
-    one, other = context.disagreements[0].one, context.disagreements[0].other
-    if language == "ru":
-        told = (f"страница {each.number} (сайтов: {each.sites}): «{defused(each.quote)}»" for each in (one, other))
-        return f"- Страницы расходятся: {'; '.join(told)}. Назови оба значения и их страницы.\n"
-    told = (f"webpage {each.number} (sites: {each.sites}): “{defused(each.quote)}”" for each in (one, other))
-    return f"- Webpages disagree: {'; '.join(told)}. Name both values, with their webpages.\n"
+    sides = (context.disagreements[0].one, context.disagreements[0].other)
+    told = "; ".join(f"webpage {each.number} (sites: {each.sites}) says “{defused(each.quote)}”" for each in sides)
+    return f"- It seems that they disagree: {told}. If so, name both values, with their webpages.\n"
 
 
 def reminded(messages: Sequence[Message], language: str) -> tuple[Message, ...]:

@@ -118,7 +118,7 @@ def _judged(word: str, language: str) -> tuple[Kind, str]:
     small = word.lower()
     if small in NEGATIONS:
         return "negation", ""
-    if small in FUNCTION_WORDS:
+    if small in FUNCTION_WORDS and word != "May":
         return "function", ""
     kind: Kind = "number" if word.isdigit() else "name" if word[0].isupper() else "word"
     return kind, stem(small, language)
@@ -199,9 +199,9 @@ class Evidence:
         self._frequencies = Counter(term for sentence in sentences for term in set(sentence.terms))
         self._sentences = max(1, len(sentences))
 
-    def sentences(self, url: str) -> Sequence[Said]:
-        """Return what a page says. Raises KeyError for a page that is not among these."""
-        return self._pages[urls.printable(url)].sentences
+    def page(self, url: str) -> PageText:
+        """Return a page. Raises KeyError for one that is not among these."""
+        return self._pages[urls.printable(url)]
 
     def terms(self, claim: str) -> int:
         """Count the terms of a claim: its words that say something."""
@@ -217,7 +217,7 @@ class Evidence:
         Raises KeyError for a page that is not among these.
         """
         asked = said(claim, self._language)
-        pages = [self._pages[urls.printable(url)] for url in addresses]
+        pages = [self.page(url) for url in addresses]
         windows = [self._nearest(asked, page) for page in pages]
         score = self._score(claim, asked, _joined(windows), pages)
         return [
@@ -238,7 +238,7 @@ class Evidence:
 
     def features(self, claim: str, url: str) -> dict[str, float]:
         """Return what the figure is made of, for fitting its weights."""
-        page, asked = self._pages[urls.printable(url)], said(claim, self._language)
+        page, asked = self.page(url), said(claim, self._language)
         return self._features(claim, asked, self._nearest(asked, page), [page])
 
     def _score(self, claim: str, asked: Said, window: Window, pages: Sequence[PageText]) -> float:
@@ -270,6 +270,10 @@ class Evidence:
         each = NUMBER_SHARE * math.log(1 + self._sentences)
         whole = self.weight(known) + each * len(asked.numbers)
         return (self.weight(known & terms) + each * len(asked.numbers & numbers)) / whole if whole else 0.0
+
+    def known(self, terms: Iterable[str]) -> frozenset[str]:
+        """Return the terms that some page has."""
+        return frozenset(filter(self._frequencies.__contains__, terms))
 
     def weight(self, terms: Set[str]) -> float:
         """Weigh terms by their rarity; numbers weigh nothing."""

@@ -174,3 +174,47 @@ async def test_what_reaches_the_client_is_right_in_ten_thousand_streams(equipped
     async with equipped() as tools:
         for number in range(5_000):
             await tried(tools, random.Random(f"{language} {number}"), language)
+
+
+DISAGREEING = {
+    "en": (
+        ["The Brandt Tower in Lindau is 241 metres high"],
+        "The Brandt Tower in Lindau is 214 metres high",
+        "disagree",
+    ),
+    "ru": (
+        ["Башня Брандта в Линдау имеет высоту 241 метр"],
+        "Башня Брандта в Линдау имеет высоту 214 метров",
+        "расходятся",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_an_answer_with_one_of_two_values_is_told_of_the_other(equipped, monkeypatch, language):
+    sentences, said, word = DISAGREEING[language]
+    monkeypatch.setitem(PAGES, language, [*PAGES[language][:3], sentences])
+    async with equipped() as tools:
+        text, last = await received(tools, [f"{said} [1]."], language)
+
+    answer, told = text.split("\n\n")
+    assert answer.startswith(said)
+    assert word in told
+    assert sentences[0] in told
+    first, same, other = last["choices"][0]["delta"]["annotations"]
+    assert [mark["url_citation"]["url"] for mark in (first, same, other)] == [urls(language)[n] for n in (0, 0, 3)]
+    assert last["coverage"]["cited"] == 2
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_a_stop_string_of_the_client_ends_it_all(equipped, language):
+    async with equipped() as tools:
+        tools.model = Scripted([f"{INVENTED[language][0]} [1]. STOP more"])
+        asked = Question((Message("user", "?"),), stop=("STOP",))
+        made = await from_sources(asked, reading(language), tools, nowhere, math.inf)
+
+    assert made.text.strip() == f"{INVENTED[language][0]}."
+
+
+async def nowhere(event):
+    pass
