@@ -89,7 +89,9 @@ def _marks(
     question: Question, sources: tuple[Source, ...], grounding: Grounding | None, settings: Settings
 ) -> CitationReader:
     style = None if question.form else question.citation_style
-    return CitationReader(sources, style, grounding.proof if grounding else None, settings.unsupported)
+    if grounding is None:
+        return CitationReader(sources, style)
+    return CitationReader(sources, style, grounding.proof, settings.unsupported, settings.add_citations == "on")
 
 
 def _asking(question: Question, language: str, tools: Tools, marks: CitationReader, emit: Emit, until: float) -> Asking:

@@ -5,12 +5,14 @@ does, or handled as the policy says. What follows a mark waits until it is known
 longer than to the end of its sentence. No I/O: feed(), flush().
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.claims import BEFORE_CHARS, claim
+from agent.claims import BEFORE_CHARS, claim, unmarked
 from agent.marks import Mark, MarkReader
 from agent.proof import Proof, Verdict
+from agent.text_fragment import at_quote
 from agent.types import Annotation, CheckedMark, CitationStyle, Cited, Source, Unsupported
 from retrieval import urls
 from retrieval.types import Document
@@ -20,6 +22,7 @@ SNIPPET_CHARS = 300
 FLAG = "[?]"
 # What makes a piece worth a thread: marks are proven in it.
 BRACKETS = frozenset("[]【】")
+SPACE = re.compile(r"\s+")
 # Before these no space is left where a mark was dropped.
 CLOSERS = frozenset(" \t\n.,;:!?…)]}»”’。，、！？；：")
 
@@ -29,13 +32,15 @@ class CitationReader:
     """One answer's marks. `text` is the visible answer so far; `unknown` counts marks of no source.
 
     `style` None: nothing is a mark, for answers in a form of their own. `proof` None: marks are not checked. `cited`
-    are the pages of the marks by their URL, in order of first appearance: the first one carries mark 1.
+    are the pages of the marks by their URL, in order of first appearance: the first one carries mark 1. `adds`: a
+    sentence without a mark gets one where a page says it.
     """
 
     sources: tuple[Source, ...]
     style: CitationStyle | None = "link"
     proof: Proof | None = None
     unsupported: Unsupported = "drop"
+    adds: bool = False
     text: str = ""
     annotations: list[Annotation] = field(default_factory=list)
     cited: dict[str, Cited] = field(default_factory=dict)
@@ -47,6 +52,8 @@ class CitationReader:
     _since: int = 0
     _spaces: str = ""
     _dropped: bool = False
+    _pause: str = ""
+    _in_code: bool = False
 
     @property
     def proven(self) -> bool:
@@ -55,7 +62,7 @@ class CitationReader:
 
     def takes_time(self, piece: str) -> bool:
         """Tell whether feeding a piece may take longer than an event loop can wait: marks are proven."""
-        return self.proof is not None and bool(self._parts or not BRACKETS.isdisjoint(piece))
+        return self.proof is not None and bool(self.adds or self._parts or not BRACKETS.isdisjoint(piece))
 
     def feed(self, piece: str) -> str:
         """Take a piece of the model's text; return what can be shown, never cut inside a mark."""
@@ -74,13 +81,55 @@ class CitationReader:
         while self._parts:
             part = self._parts[0]
             if isinstance(part, str):
-                self._say(part)
+                self._say_marking(part) if self.adds else self._say(part)
                 del self._parts[0]
-            elif not self._mark(final=final):
+                continue
+            self._say_pause()
+            if not self._mark(final=final):
                 break
         if final:
-            self._say_spaces("")
+            self._end()
         return self.text[start:]
+
+    def _end(self) -> None:
+        if self.adds:
+            self._add_mark("")
+        self._say_pause()
+        self._say_spaces("")
+
+    def _say_marking(self, text: str) -> None:
+        """Write text, and a mark after each sentence that has none; space at its end waits for what comes."""
+        text = self._pause + text
+        self._pause = ""
+        place = 0
+        for pause in SPACE.finditer(text):
+            self._say(text[place : pause.start()])
+            place = pause.start()
+            if pause.end() == len(text):
+                self._pause = pause[0]
+                return
+            self._add_mark(text[pause.start() : pause.end() + 1])
+        self._say(text[place:])
+
+    def _say_pause(self) -> None:
+        pause, self._pause = self._pause, ""
+        if pause:
+            self._say(pause)
+
+    def _add_mark(self, then: str) -> None:
+        """Add a mark behind a sentence that ends here, before some space and a letter, where a page says it."""
+        said = None if self.proof is None or self._in_code or then[-1:].islower() else self._ended(then)
+        verdict = self.proof.anywhere(said) if self.proof and said else None
+        if verdict and verdict.quote:
+            self._spaces = " "
+            self._cite(verdict.page, verdict)
+            mark = self.annotations[-1]
+            self.checked.append(CheckedMark(said or "", None, mark.url, mark.start, verdict.support, verdict.quote))
+            self._since = len(self._plain)
+
+    def _ended(self, then: str) -> str | None:
+        line_ends = "\n" if "\n" in then or not then else " "
+        return unmarked(self._plain + line_ends, self._since)
 
     def _say(self, text: str) -> None:
         """Write text, but for spaces at its end: they go with a mark that is dropped."""
@@ -103,8 +152,12 @@ class CitationReader:
         return then
 
     def _remember(self, text: str) -> None:
-        """Keep the end of the answer without marks."""
+        """Keep the end of the answer without marks, and whether a block of code is open."""
         self._plain += text
+        if "```" in text:
+            self._in_code ^= text.count("```") % 2 == 1
+            # What a mark stands behind does not reach over code.
+            self._since = len(self._plain)
         if len(self._plain) > 2 * BEFORE_CHARS:
             self._since -= len(self._plain) - BEFORE_CHARS
             self._plain = self._plain[-BEFORE_CHARS:]
@@ -157,10 +210,12 @@ class CitationReader:
         if page.url not in self.cited:
             self.cited[page.url] = self._listed(page, verdict)
         number, url = list(self.cited).index(page.url) + 1, urls.printable(page.url)
+        if self.style == "quote" and verdict.quote:
+            url = at_quote(url, verdict.quote)
         self.text += self._spaces
         self._spaces, self._dropped = "", False
         start = len(self.text)
-        self.text += f"[[{number}]]({url})" if self.style == "link" else f"[{number}]"
+        self.text += f"[{number}]" if self.style == "numeric" else f"[[{number}]]({url})"
         proof = (verdict.support, verdict.quote, page.date)
         self.annotations.append(Annotation(start, len(self.text), url, page.title, *proof))
         if self.unsupported == "flag" and not verdict.holds:

@@ -44,6 +44,23 @@ def claim(before: str, after: str, since: int, *, final: bool) -> str | None:
     return _bare(plain[max(start, place - MOST_CHARS) : end])
 
 
+def unmarked(before: str, since: int) -> str | None:
+    """Return the sentence that ends a text, without Markdown; None where it has a mark, the last one being at `since`.
+
+    Also None where the text ends in no sentence, in a heading, or in one of too few words to claim something.
+    """
+    since -= max(0, len(before) - BEFORE_CHARS)
+    plain = before[-BEFORE_CHARS:]
+    ends = [found.end() for found in SENTENCE_END.finditer(plain)]
+    if not ends or _bare(plain[ends[-1] :]):
+        return None
+    start, end = _sentence(plain, ends, len(plain), opens=False)
+    said = _bare(plain[start:end])
+    marked = since > start and _bare(plain[start:since])
+    heading = plain[start:end].lstrip().startswith("#")
+    return None if marked or heading or len(WORD.findall(said)) < LEAST_WORDS else said
+
+
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text that say something, without Markdown."""
     ends = [found.end() for found in SENTENCE_END.finditer(text)]

@@ -69,11 +69,13 @@ class Proof:
         said = [sentence for sentence in sentences(answer)[:MOST_SENTENCES] if not self._evidence.denies(sentence)]
         if not said or any(map(self._foreign, pages)):
             return False
-        return not any(any(verdict.quote for verdict in self._anywhere(sentence)) for sentence in said)
+        verdicts = map(self.anywhere, said)
+        return not any(verdict and verdict.quote for verdict in verdicts)
 
-    def _anywhere(self, claim: str) -> Sequence[Verdict]:
+    def anywhere(self, claim: str) -> Verdict | None:
+        """Judge the page that says a claim best; None where there is none in the answer's language."""
         found = self._evidence.elsewhere(claim, frozenset())
-        return [_verdict(found)] if found else []
+        return _verdict(found) if found else None
 
     def _judged(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
         if self._evidence.terms(claim) < LEAST_TERMS:

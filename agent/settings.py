@@ -194,12 +194,17 @@ class Settings(BaseSettings):
         default="info", description="what the log tells: debug, info (a line for each request), warning or error"
     )
     citation_style: CitationStyle = Field(
-        default="link", description="marks in answers: link ([[1]](url)) or numeric ([1])"
+        default="link",
+        description="marks in answers: link ([[1]](url)), quote (the same, and the address opens the page at the words "
+        "that prove it) or numeric ([1])",
     )
     unsupported: Unsupported = Field(
         default="drop",
         description="what becomes of a citation mark when no page that was read says what it stands behind: drop, flag "
         "(it stays, with [?] after it) or annotate (it stays, and its annotation has no quote)",
+    )
+    add_citations: Literal["on", "off"] = Field(
+        default="off", description="on: a sentence to which the model put no mark gets one where a page says it"
     )
     side_markers: Phrases = Field(
         default=(),

@@ -11,7 +11,8 @@ from retrieval.types import Document, EngineReport, Query, Ranked, SearchFilters
 
 Role = Literal["system", "user", "assistant"]
 Effort = Literal["low", "medium", "high"]
-CitationStyle = Literal["link", "numeric"]
+# Marks as [[1]](url), as that with an address that opens the page at the quote, or as [1].
+CitationStyle = Literal["link", "quote", "numeric"]
 # What becomes of a citation mark that no page proves: listed without a quote, left out, or marked for the eye.
 Unsupported = Literal["annotate", "drop", "flag"]
 Verbosity = Literal["low", "medium", "high"]
@@ -282,6 +283,8 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """A citation mark in the answer: `answer[start:end]` is the mark, in Unicode code points.
+
+    `url` is the page's, or opens it at the quote where the marks themselves do.
 
     `support`, from 0 to 1, tells how well the page supports what the mark stands behind; None: that was not judged.
     `quote` are the words of the page that do so, letter for letter; None where it does not support it enough. `date` is

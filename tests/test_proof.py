@@ -1,12 +1,16 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.cite import CitationReader
 from agent.proof import MOST_CLAIMS, Proof
 from agent.support import Evidence
 from agent.support_weights import SUPPORTED
-from agent.types import Source
+from agent.types import Answer, Coverage, Source, Usage
+from agent.wire.sources import annotation_list, sources
 from retrieval.types import Document, Passage, Ranked
 from tests.test_support import BRIDGE, OTHER, PASSAGES, TOWER
 
@@ -151,3 +155,83 @@ def test_a_quote_of_the_version_that_was_given():
     proof = proof_of(PASSAGES[0], Passage(newer, 0, len(newer.text)))
 
     assert not proof.verdicts("The tower is 215 metres high", [TOWER])[0].quote
+
+
+def test_marks_can_open_their_page_at_the_quote():
+    reader = CitationReader(SOURCES, "quote", PROOF, "annotate")
+
+    reader.feed("The tower is 214 metres high [1]. Elves from the woods built it [2].")
+    reader.flush()
+
+    proven, unproven = reader.annotations
+    opened = f"{TOWER.url}#:~:text=The%20tower%20is%20214%20metres,is%20not%20open%20to%20visitors."
+    assert (proven.url, reader.text[proven.start : proven.end]) == (opened, f"[[1]]({opened})")
+    assert (unproven.url, list(reader.cited)) == (OTHER.url, [TOWER.url, OTHER.url])
+    answer = Answer(
+        reader.text, "", tuple(reader.annotations), tuple(reader.cited.values()), Usage(), "stop", Coverage()
+    )
+    told = [mark["url_citation"] for mark in annotation_list(answer)]
+    assert [mark["title"] for mark in told] == [TOWER.title, OTHER.title]
+    assert [mark["quote_url"] for mark in told] == [opened, OTHER.url]
+    assert sources(answer)["citations"] == [TOWER.url, OTHER.url]
+
+
+@pytest.mark.parametrize("letters", [False, True])
+def test_sentences_without_a_mark_can_get_one(letters):
+    text = (
+        "# Brandt Tower of Lindau\n\nThe tower is 214 metres high. Elves built it.\n\n"
+        "The boat sails from Lindau to Bregenz [4]. Dr. Vold did it, i.e. at 3.5 m\n"
+        "```\nThe tower is 214 metres high.\n```\n- It opened in 1974\n- So?"
+    )
+    reader = CitationReader(SOURCES, "numeric", PROOF, "drop", adds=True)
+
+    shown = "".join(map(reader.feed, text if letters else [text])) + reader.flush()
+
+    assert (
+        shown
+        == reader.text
+        == (
+            "# Brandt Tower of Lindau\n\nThe tower is 214 metres high. [1] Elves built it.\n\n"
+            "The boat sails from Lindau to Bregenz [2]. Dr. Vold did it, i.e. at 3.5 m\n"
+            "```\nThe tower is 214 metres high.\n```\n- It opened in 1974 [1]\n- So?"
+        )
+    )
+    added = [mark for mark in reader.checked if mark.written is None]
+    assert [mark.url for mark in added] == [TOWER.url] * 2
+    assert all(reader.text[mark.start] == "[" for mark in reader.annotations)
+
+
+SAID = st.lists(
+    st.sampled_from(
+        [
+            "The tower is 214 metres high",
+            "It opened in 1974",
+            "Elves built it",
+            "The boat sails from Lindau to Bregenz",
+            " [1]",
+            "[2]",
+            "[4], [9]",
+            ". ",
+            ".",
+            "\n",
+            "\n\n",
+            "- ",
+            "```",
+            "`",
+            " ",
+            "Dr. ",
+        ]
+    ),
+    max_size=14,
+).map("".join)
+
+
+@given(SAID, st.lists(st.integers(0, 300), max_size=8), st.booleans(), st.sampled_from(["drop", "flag", "annotate"]))
+def test_cutting_the_stream_anywhere_changes_nothing(text, cuts, adds, unsupported):
+    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    whole, cut = (CitationReader(SOURCES, "link", PROOF, unsupported, adds) for _ in range(2))
+
+    shown = whole.feed(text) + whole.flush()
+
+    assert "".join(cut.feed(text[a:b]) for a, b in pairwise(places)) + cut.flush() == shown == cut.text == whole.text
+    assert (cut.annotations, cut.checked) == (whole.annotations, whole.checked)

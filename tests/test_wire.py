@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.errors import BadRequest, ModelNotFound, QueueFull
+from agent.text_fragment import at_quote, without_quote
 from agent.types import (
     Annotation,
     Answer,
@@ -35,7 +36,7 @@ from agent.wire.coverage_record import coverage_line
 from agent.wire.past_answers import past_answer
 from agent.wire.refusals import error_body, invalid_request
 from agent.wire.search_api import MAX_QUERY_CHARS, SearchRequest, search_body, search_question
-from agent.wire.sources import annotation_list, at_quote, unique_titles
+from agent.wire.sources import annotation_list, unique_titles
 from agent.wire.sse import sse
 from retrieval.types import Document, EngineReport, Passage, Query, Ranked, SearchFilters
 
@@ -591,6 +592,7 @@ def test_what_proves_a_mark_stands_beside_the_standard_fields():
 )
 def test_an_address_opens_a_page_at_a_quote(url, quote, expected):
     assert at_quote(url, quote) == expected
+    assert without_quote(expected) == url
 
 
 @given(

@@ -66,7 +66,9 @@ class AnswerFields(FilterFields):
         default=None, gt=0, le=3_600, description="seconds for the whole answer; at their end it is written unthought"
     )
     citation_style: CitationStyle | None = Field(
-        default=None, description="marks in the answer: link for [[1]](url), numeric for [1]"
+        default=None,
+        description="marks in the answer: link for [[1]](url), quote for the same with an address that opens the page "
+        "at the words that prove it, numeric for [1]",
     )
 
     def filters(self) -> SearchFilters:

@@ -1,15 +1,12 @@
 """What tells of an answer's sources: the lists beside it, its marks, and what it cost."""
 
 from collections.abc import Iterable
-from urllib.parse import quote as quoted
 from urllib.parse import urlsplit
 
+from agent.text_fragment import at_quote, without_quote
 from agent.types import Annotation, Answer, CheckedMark, Cited, Usage
 from agent.wire.coverage_record import coverage_body
 from agent.wire.sse import Json
-
-# How many words of a quote's beginning and end an address names.
-FRAGMENT_WORDS = 5
 
 
 def sources(answer: Answer) -> Json:
@@ -37,7 +34,7 @@ def marks(answer: Answer) -> list[Json]:
     """
     titles = unique_titles((*answer.cited, *answer.annotations))
     return [
-        {"start_index": mark.start, "end_index": mark.end, "url": mark.url, "title": titles[mark.url]} | _proof(mark)
+        {"start_index": mark.start, "end_index": mark.end, "url": mark.url, "title": titles[_page(mark)]} | _proof(mark)
         for mark in answer.annotations
     ]
 
@@ -47,7 +44,7 @@ def _proof(mark: Annotation) -> Json:
     dated: Json = {"date": mark.date} if mark.date else {}
     if mark.support is None:
         return dated
-    opened = mark.url if mark.quote is None else at_quote(mark.url, mark.quote)
+    opened = mark.url if mark.quote is None else at_quote(_page(mark), mark.quote)
     return {"support": round(mark.support, 3), "quote": mark.quote, "quote_url": opened} | dated
 
 
@@ -57,25 +54,14 @@ def _unsupported(mark: CheckedMark) -> Json:
     return told | {"quote": None}
 
 
-def at_quote(url: str, quote: str) -> str:
-    """Return an address that opens a page at a quote, by a text fragment (WICG, Scroll to Text Fragment).
-
-    A long quote is named by its first and last words.
-    """
-    words = quote.split()
-    ends = [words] if len(words) <= 2 * FRAGMENT_WORDS else [words[:FRAGMENT_WORDS], words[-FRAGMENT_WORDS:]]
-    fragment = ",".join(quoted(" ".join(end), safe="", errors="replace").replace("-", "%2D") for end in ends)
-    return f"{url}{'' if '#' in url else '#'}:~:text={fragment}"
-
-
 def unique_titles(pages: Iterable[Cited | Annotation]) -> dict[str, str]:
     """Give every URL a title of its own: front ends number sources by distinct titles."""
     titles: dict[str, str] = {}
     taken: set[str] = set()
     for page in pages:
-        if page.url not in titles:
-            titles[page.url] = _free_title(page.title, page.url, taken)
-            taken.add(titles[page.url])
+        if _page(page) not in titles:
+            titles[_page(page)] = _free_title(page.title, page.url, taken)
+            taken.add(titles[_page(page)])
     return titles
 
 
@@ -93,6 +79,11 @@ def usage_body(usage: Usage) -> Json:
 def _search_result(cited: Cited, title: str) -> Json:
     result = {"title": title, "url": cited.url, "date": cited.date, "last_updated": None, "snippet": cited.snippet}
     return result | {"source": "web"}
+
+
+def _page(page: Cited | Annotation) -> str:
+    """Return the address of a page, where a mark's own opens it at its quote."""
+    return without_quote(page.url)
 
 
 def _free_title(title: str, url: str, taken: set[str]) -> str:
