@@ -159,18 +159,18 @@ def test_answers_are_counted_by_what_was_given():
     marks = [honesty.Mark("u", 0.9, "Ann won"), honesty.Mark("u", 0.1, None), honesty.Mark("u", None, None)]
     text = honesty.report(
         [
-            told(sources=both, text="Bob."),
+            told(sources=both, text="Bob.", marks=[honesty.Mark(both[1], 0.9, "Bob won")]),
             told(sources=both[:1], marks=marks),
             told(set=honesty.UNANSWERABLE, text="No webpage says so."),
-            told(set=honesty.ANSWERABLE),
+            told(set=honesty.ANSWERABLE, sources=both[:1]),
             told(error="ModelFailed: it broke off"),
         ]
     )
-    assert "| all | 2 | 0.5 | 0.5 | 0 | 0 | 0 |" in text
-    assert "| a true and a false page were given | 1 | 0 | 1 | 0 | 0 | 0 |" in text
-    assert "| clapnq_unans | 1 | 1 | 0 |" in text
-    assert "| clapnq | 1 | 0 | 0 |" in text
-    assert "| rgb_fact | 2 | 3 | 2 | 1 | 1 |" in text
+    assert "| all | 2 | 0.5 | 0.5 | 0 | 0 | 0.5 | 0 |" in text
+    assert "| a true and a false page were given | 1 | 0 | 1 | 0 | 0 | 1 | 0 |" in text
+    assert "| clapnq_unans | 1 | 0 | 1 | 0 |" in text
+    assert "| clapnq | 1 | 1 | 0 | 0 |" in text
+    assert "| rgb_fact | 2 | 4 | 3 | 2 | 0 |" in text
     assert "1 failed" in text
 
 

@@ -80,6 +80,11 @@ class Kept:
         pages = {page_id(url) for url in self.sources}
         return not pages.isdisjoint(self.true_pages), not pages.isdisjoint(self.false_pages)
 
+    @property
+    def cites_false(self) -> bool:
+        """Whether a mark names a page with the false value."""
+        return any(page_id(mark.url) in self.false_pages for mark in self.marks)
+
 
 class Watched(Earlier):
     """Remembers nothing but the sources of the last question: what its model was given."""
@@ -133,7 +138,7 @@ def kept(row: Row, answer: Answer, sources: Sequence[Source], seconds: float, er
 
 def page_id(url: str) -> str:
     """Return the id of the document that an address of the web holds."""
-    return url.rsplit("/", 1)[1].removesuffix(".html")
+    return url.rpartition("/")[2].removesuffix(".html")
 
 
 def spread(rows: Sequence[Row], most: int) -> list[Row]:
@@ -169,8 +174,11 @@ def report(answers: Sequence[Kept]) -> str:
     seconds = [one.seconds for one in done]
     return "\n\n".join(
         (
-            table(("counterfactual questions", "n", *VERDICTS, "abstains"), _by_context(rgb)),
-            table(("set", "n", "abstains", "by a note of the product"), _abstaining(of_sets)),
+            table(("counterfactual questions", "n", *VERDICTS, "cites a false page", "abstains"), _by_context(rgb)),
+            table(
+                ("set", "n", "given a page with the answer", "abstains", "by a note of the product"),
+                _abstaining(of_sets),
+            ),
             table(("set", "n", "marks", "checked", "with a quote", "answers without marks"), _marking(of_sets)),
             f"A question took {median(seconds):.0f} s at the median, {max(seconds):.0f} at most; {failed} failed.",
         )
@@ -192,15 +200,17 @@ def _by_context(answers: Sequence[Kept]) -> list[list[object]]:
 def _verdicts(answers: Sequence[Kept]) -> list[object]:
     counts = Counter(one.verdict for one in answers)
     shares = (counts[name] / len(answers) for name in VERDICTS)
-    return [len(answers), *shares, fmean(abstains(one.text) for one in answers)]
+    citing = fmean(one.cites_false for one in answers)
+    return [len(answers), *shares, citing, fmean(abstains(one.text) for one in answers)]
 
 
 def _abstaining(of_sets: dict[str, list[Kept]]) -> list[list[object]]:
-    return [
-        [name, len(some), fmean(abstains(one.text) for one in some), fmean(noted(one.text) for one in some)]
-        for name, some in of_sets.items()
-        if some
-    ]
+    return [[name, len(some), *_shares(some)] for name, some in of_sets.items() if some]
+
+
+def _shares(answers: Sequence[Kept]) -> list[object]:
+    told = [(one.given[0], abstains(one.text), noted(one.text)) for one in answers]
+    return [fmean(column) for column in zip(*told, strict=True)]
 
 
 def _marking(of_sets: dict[str, list[Kept]]) -> list[list[object]]:
