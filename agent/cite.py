@@ -23,6 +23,8 @@ FLAG = "[?]"
 # What makes a piece worth a thread: marks are proven in it.
 BRACKETS = frozenset("[]【】")
 SPACE = re.compile(r"\s+")
+# After these the full stop behind a dropped mark is one too many.
+ENDINGS = (".", "!", "?", "…", ":", "。")
 # Before these no space is left where a mark was dropped.
 CLOSERS = frozenset(" \t\n.,;:!?…)]}»”’。，、！？；：")
 
@@ -144,6 +146,8 @@ class CitationReader:
         if self._dropped:
             if self.text.endswith("\n") or not self.text:
                 then = then.lstrip(" ")
+            if then[:1] == "." and self.text.endswith(ENDINGS):
+                then = then[1:]
             if not then or then[0] in CLOSERS:
                 self._spaces = ""
             self._dropped = not then.strip(" ")

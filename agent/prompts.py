@@ -74,11 +74,11 @@ def small(context: Context, asking: Question, question: str, language: str) -> t
     elif language == "ru":
         asked = f"""Вопрос: {question}
 
-Сначала приведи предложение со страниц выше, которое отвечает на вопрос. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]. Если ответа на страницах нет, скажи об этом."""
+Сначала приведи предложение со страниц выше, которое отвечает на вопрос. Если ответа на страницах нет, скажи об этом. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]"""
     else:
         asked = f"""Question: {question}
 
-First quote the sentence of the webpages above that answers the question. Then answer the question in a full sentence, in {_named(language)}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]. If no webpage answers the question, say so."""
+First quote the sentence of the webpages above that answers the question. If no webpage answers the question, say so. Then answer the question in a full sentence, in {_named(language)}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]"""
     return (Message("user", f"{context.text}\n\n{asked}{_wishes(asking)}"),)
 
 
