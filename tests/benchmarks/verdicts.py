@@ -18,6 +18,8 @@ NOTES = tuple(
     for words in (
         r"cannot answer it from (?:them|sources)\b",
         r"ответить по (?:ним|источникам) я не могу",
+        r"None of the pages that were read could be found to say this\.",
+        r"Ни на одной из прочитанных страниц это не нашлось\.",
     )
 )
 _PAGES = (
