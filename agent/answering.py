@@ -20,6 +20,7 @@ from agent.language_watch import asks_for_another
 from agent.pack import pack
 from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
 from agent.settings import EFFORTS, Settings
+from agent.support import Evidence
 from agent.tools import Tools
 from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Source, Text, Usage
 from retrieval.language import detect
@@ -58,10 +59,16 @@ async def _tokens(messages: tuple[Message, ...], language: str, model: Model) ->
 
 
 async def from_sources(
-    question: Question, reading: Reading, tools: Tools, emit: Emit, until: float, trims: int = MOST_TRIMS
+    question: Question,
+    reading: Reading,
+    tools: Tools,
+    emit: Emit,
+    until: float,
+    trims: int = MOST_TRIMS,
+    evidence: Evidence | None = None,
 ) -> Answer:
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
-    grounding = await anyio.to_thread.run_sync(ground, question, reading)
+    grounding = await anyio.to_thread.run_sync(ground, question, reading, evidence)
     if grounding:
         reading = replace(reading, context=replace(reading.context, disagreements=grounding.disagreements))
     await emit(Progress(progress.packed(reading), reading=reading))
@@ -74,7 +81,8 @@ async def from_sources(
         fewer = _trimmed(reading)
         if not trims or not fewer.context.sources:
             raise
-        return await from_sources(question, fewer, tools, emit, until, trims - 1)
+        evidence = grounding.evidence if grounding else None
+        return await from_sources(question, fewer, tools, emit, until, trims - 1, evidence)
     late = reading.coverage.deadline_hit or said.out_of_time
     notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
     if grounding and marks.text and said.reason == "stop" and not question.stop:

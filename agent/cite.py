@@ -1,15 +1,16 @@
 """Writes the citation marks of a streaming answer: each proven, numbered by first appearance, its place noted.
 
 A mark of a source that does not exist is dropped and counted. One that its page does not prove is moved to a page that
-does, or handled as the policy says. What follows a mark waits until it is known what the mark stands behind, never
-longer than to the end of its sentence. No I/O: feed(), flush().
+does, or handled as the policy says. What follows a mark waits until it is known what the mark stands behind: to the end
+of its sentence at most, or for so many characters as `agent.claims` takes for one. No I/O: feed(), flush().
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 
-from agent.claims import BEFORE_CHARS, claim, unmarked
+from agent.claims import BEFORE_CHARS, MOST_CHARS, claim, unmarked
 from agent.marks import Mark, MarkReader
 from agent.proof import Proof, Verdict
 from agent.text_fragment import at_quote
@@ -23,6 +24,14 @@ FLAG = "[?]"
 # What makes a piece worth a thread: marks are proven in it.
 BRACKETS = frozenset("[]【】")
 SPACE = re.compile(r"\s+")
+# What waits for a mark: spaces, and a parenthesis that would be left empty. What may stand between dropped ones.
+OPEN_END = re.compile(r" *\(? *\Z")
+BETWEEN_MARKS = " ,;"
+FENCE = re.compile(r"`{3,}|~{3,}")
+# After so many marks in a row the next ones are others.
+MOST_TOGETHER = 20
+# A model in a loop writes thousands of marks.
+MOST_NOTED = 200
 # After these the full stop behind a dropped mark is one too many.
 ENDINGS = (".", "!", "?", "…", ":", "。")
 # Before these no space is left where a mark was dropped.
@@ -52,10 +61,11 @@ class CitationReader:
     _parts: list[str | Mark] = field(default_factory=list)
     _plain: str = ""
     _since: int = 0
-    _spaces: str = ""
-    _dropped: bool = False
+    _tail: str = ""
+    _before_dropped: str | None = None
     _pause: str = ""
     _in_code: bool = False
+    _added: set[str] = field(default_factory=set)
 
     @property
     def proven(self) -> bool:
@@ -64,7 +74,9 @@ class CitationReader:
 
     def takes_time(self, piece: str) -> bool:
         """Tell whether feeding a piece may take longer than an event loop can wait: marks are proven."""
-        return self.proof is not None and bool(self.adds or self._parts or not BRACKETS.isdisjoint(piece))
+        return self.proof is not None and bool(
+            self.adds or self._parts or self._marks.holds or not BRACKETS.isdisjoint(piece)
+        )
 
     def feed(self, piece: str) -> str:
         """Take a piece of the model's text; return what can be shown, never cut inside a mark."""
@@ -76,6 +88,11 @@ class CitationReader:
     def flush(self) -> str:
         """Return what was held back at the end of the stream."""
         return self._advance(self._marks.flush(), final=True)
+
+    def close(self, note: str) -> str:
+        """Write a note behind the answer, out of a block of code that it left open; return what can be shown."""
+        fence = self._marks.open_block
+        return self.feed(f"\n{fence}" if fence else "") + self.feed(note) + self.flush()
 
     def _advance(self, parts: Sequence[str | Mark], *, final: bool) -> str:
         start = len(self.text)
@@ -97,7 +114,29 @@ class CitationReader:
         if self.adds:
             self._add_mark("")
         self._say_pause()
-        self._say_spaces("")
+        tail, self._tail = self._tail, ""
+        if self._before_dropped is not None:
+            tail, self._before_dropped = _closed_up(self.text, self._before_dropped, tail), None
+        self.text += tail
+
+    def _say(self, text: str) -> None:
+        """Write text, but for the end that goes with a mark where that is dropped."""
+        self._remember(text)
+        text = self._tail + text
+        if self._before_dropped is not None:
+            if not text.strip(BETWEEN_MARKS):
+                self._tail = text
+                return
+            text, self._before_dropped = _closed_up(self.text, self._before_dropped, text), None
+        said = OPEN_END.sub("", text)
+        self.text += said
+        self._tail = text[len(said) :]
+
+    def _drop(self) -> None:
+        """Leave a mark out; what stood before it waits for what follows, what stood between two of them goes."""
+        if self._before_dropped is None:
+            self._before_dropped = self._tail
+        self._tail = ""
 
     def _say_marking(self, text: str) -> None:
         """Write text, and a mark after each sentence that has none; space at its end waits for what comes."""
@@ -120,46 +159,25 @@ class CitationReader:
 
     def _add_mark(self, then: str) -> None:
         """Add a mark behind a sentence that ends here, before some space and a letter, where a page says it."""
-        said = None if self.proof is None or self._in_code or then[-1:].islower() else self._ended(then)
-        verdict = self.proof.anywhere(said) if self.proof and said else None
-        if verdict and verdict.quote:
-            self._spaces = " "
+        said = None if self._in_code or then[-1:].islower() else self._ended(then)
+        verdict = self.proof.anywhere(said) if self.proof and said and said not in self._added else None
+        if said and verdict and verdict.quote:
+            self._added.add(said)
+            self._tail = " "
             self._cite(verdict.page, verdict)
             mark = self.annotations[-1]
-            self.checked.append(CheckedMark(said or "", None, mark.url, mark.start, verdict.support, verdict.quote))
+            self._note(CheckedMark(said, None, mark.url, mark.start, verdict.support, verdict.quote))
             self._since = len(self._plain)
 
     def _ended(self, then: str) -> str | None:
         line_ends = "\n" if "\n" in then or not then else " "
         return unmarked(self._plain + line_ends, self._since)
 
-    def _say(self, text: str) -> None:
-        """Write text, but for spaces at its end: they go with a mark that is dropped."""
-        self._remember(text)
-        text = self._say_spaces(text)
-        said = text.rstrip(" ")
-        self.text += said
-        self._spaces = text[len(said) :]
-
-    def _say_spaces(self, then: str) -> str:
-        """Write the spaces before what comes; return the rest of that. After a dropped mark they are not doubled."""
-        if self._dropped:
-            if self.text.endswith("\n") or not self.text:
-                then = then.lstrip(" ")
-            if then[:1] == "." and self.text.endswith(ENDINGS):
-                then = then[1:]
-            if not then or then[0] in CLOSERS:
-                self._spaces = ""
-            self._dropped = not then.strip(" ")
-        self.text += self._spaces
-        self._spaces = ""
-        return then
-
     def _remember(self, text: str) -> None:
         """Keep the end of the answer without marks, and whether a block of code is open."""
         self._plain += text
-        if "```" in text:
-            self._in_code ^= text.count("```") % 2 == 1
+        if fences := FENCE.findall(text):
+            self._in_code ^= len(fences) % 2 == 1
             # What a mark stands behind does not reach over code.
             self._since = len(self._plain)
         if len(self._plain) > 2 * BEFORE_CHARS:
@@ -168,20 +186,28 @@ class CitationReader:
 
     def _mark(self, *, final: bool) -> bool:
         """Write the marks that stand together at the head of what waits, if it is known what they stand behind."""
-        run = next((place for place, part in enumerate(self._parts) if isinstance(part, str)), len(self._parts))
-        after = "".join(part for part in self._parts[run:] if isinstance(part, str))
-        if not after and not final:
+        run = sum(1 for _ in takewhile(lambda part: isinstance(part, Mark), islice(self._parts, MOST_TOGETHER)))
+        after = self._after(run)
+        if not after and not final and run < MOST_TOGETHER:
             return False
         said = claim(self._plain, after, self._since, final=final) if self.proof else ""
         if said is None:
             return False
-        numbers = dict.fromkeys(
-            number for part in self._parts[:run] if isinstance(part, Mark) for number in part.numbers
-        )
+        marks = (part for part in self._parts[:run] if isinstance(part, Mark))
+        numbers = dict.fromkeys(number for mark in marks for number in mark.numbers)
         del self._parts[:run]
         self._since = len(self._plain)
         self._cite_all(list(numbers), said)
         return True
+
+    def _after(self, run: int) -> str:
+        """Return so much of the text behind some marks as it takes to tell what they stand behind."""
+        after = ""
+        for part in islice(self._parts, run, None):
+            if len(after) >= MOST_CHARS:
+                break
+            after += part if isinstance(part, str) else ""
+        return after
 
     def _cite_all(self, numbers: Sequence[int], said: str) -> None:
         """Write the marks of one claim, each page once."""
@@ -189,22 +215,26 @@ class CitationReader:
         for number in numbers:
             if number not in named:
                 self.unknown += 1
-                self._dropped = True
-                self.checked.append(CheckedMark(said, None, None, len(self.text)))
+                self._drop()
+                self._note(CheckedMark(said, None, None, len(self.text)))
         pages = {named[number].url: named[number] for number in numbers if number in named}
         written: set[str] = set()
         for page, verdict in zip(pages.values(), self._verdicts(said, list(pages.values())), strict=True):
             kept = verdict.page if verdict.holds or self.unsupported != "drop" else None
             start = len(self.text)
             if kept is None:
-                self._dropped = True
+                self._drop()
             elif kept.url not in written:
                 self._cite(kept, verdict)
                 start = self.annotations[-1].start
             written.update([kept.url] if kept else [])
             now = urls.printable(kept.url) if kept else None
             written_as = urls.printable(page.url)
-            self.checked.append(CheckedMark(said, written_as, now, start, verdict.support, verdict.quote))
+            self._note(CheckedMark(said, written_as, now, start, verdict.support, verdict.quote))
+
+    def _note(self, mark: CheckedMark) -> None:
+        if len(self.checked) < MOST_NOTED:
+            self.checked.append(mark)
 
     def _verdicts(self, said: str, pages: Sequence[Document]) -> Sequence[Verdict]:
         return self.proof.verdicts(said, pages) if self.proof else [Verdict(page) for page in pages]
@@ -216,8 +246,10 @@ class CitationReader:
         number, url = list(self.cited).index(page.url) + 1, urls.printable(page.url)
         if self.style == "quote" and verdict.quote:
             url = at_quote(url, verdict.quote)
-        self.text += self._spaces
-        self._spaces, self._dropped = "", False
+        self.text += self._tail if self._before_dropped is None else self._before_dropped or " " * (" " in self._tail)
+        self._tail, self._before_dropped = "", None
+        # Together they would be the Markdown of an image.
+        self.text += " " * (self.style != "numeric" and self.text.endswith("!"))
         start = len(self.text)
         self.text += f"[{number}]" if self.style == "numeric" else f"[[{number}]]({url})"
         proof = (verdict.support, verdict.quote, page.date)
@@ -230,6 +262,18 @@ class CitationReader:
         given = (source for source in self.sources if source.document.url == page.url)
         best = next((source.passages[0].passage.text for source in given), verdict.quote or "")
         return _cited(page, best)
+
+
+def _closed_up(written: str, before: str, after: str) -> str:
+    """Return what stands around a dropped mark without its place, behind what is written."""
+    if before.rstrip(" ").endswith("("):
+        after = after.lstrip(" ")
+        before, after = (before.rstrip(" ")[:-1], after[1:]) if after.startswith(")") else (before, after)
+    if not before.strip(" ") and (not written or written.endswith("\n")):
+        return before + after.lstrip(" ")
+    if not before.strip(" ") and after.startswith(".") and written.endswith(ENDINGS):
+        after = after[1:]
+    return (before.rstrip(" ") if not after or after[0] in CLOSERS else before) + after
 
 
 def cited_all(sources: Sequence[Source]) -> tuple[Cited, ...]:

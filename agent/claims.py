@@ -47,7 +47,8 @@ def claim(before: str, after: str, since: int, *, final: bool) -> str | None:
 def unmarked(before: str, since: int) -> str | None:
     """Return the sentence that ends a text, without Markdown; None where it has a mark, the last one being at `since`.
 
-    Also None where the text ends in no sentence, in a heading, or in one of too few words to claim something.
+    Also None where the text ends in no sentence, in a heading, in code, in a row of a table, in a question, or in a
+    sentence of too few words to claim something.
     """
     since -= max(0, len(before) - BEFORE_CHARS)
     plain = before[-BEFORE_CHARS:]
@@ -56,9 +57,11 @@ def unmarked(before: str, since: int) -> str | None:
         return None
     start, end = _sentence(plain, ends, len(plain), opens=False)
     said = _bare(plain[start:end])
-    marked = since > start and _bare(plain[start:since])
-    heading = plain[start:end].lstrip().startswith("#")
-    return None if marked or heading or len(WORD.findall(said)) < LEAST_WORDS else said
+    opens = since == start and plain[:since].endswith("\n")
+    marked = opens or (since > start and _bare(plain[start:since]))
+    line = plain[plain.rfind("\n", 0, max(0, end - 1)) + 1 : end]
+    no_place = line.lstrip().startswith(("#", "|")) or line.count("`") % 2 or said.endswith(("?", "？", "؟"))
+    return None if marked or no_place or len(WORD.findall(said)) < LEAST_WORDS else said
 
 
 def sentences(text: str) -> list[str]:

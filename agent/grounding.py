@@ -1,6 +1,6 @@
 """What an answer rests on, taken apart once: it proves the answer's marks, and tells where its pages disagree.
 
-Both functions block for some tens of milliseconds: call them in a thread.
+Both functions block, for a tenth of a second where pages are long: call them in a thread.
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,15 @@ class Grounding:
     disagreements: tuple[Disagreement, ...]
 
 
-def ground(question: Question, reading: Reading) -> Grounding | None:
-    """Take what was read apart; None for an answer that has no marks, or may have to be in another language."""
+def ground(question: Question, reading: Reading, evidence: Evidence | None = None) -> Grounding | None:
+    """Take what was read apart; None for an answer that has no marks, or may have to be in another language.
+
+    `evidence` is that of the same reading with more sources, where there is one.
+    """
     if question.form or question.brief or asks_for_another(question.messages[-1].content):
         return None
     language, sources = reading.plan.language, reading.context.sources
-    evidence = Evidence(_given(question, reading), language)
+    evidence = evidence or Evidence(_given(question, reading), language)
     return Grounding(
         evidence, Proof(evidence, language), disagreements(reading.plan.question, sources, evidence, language)
     )
@@ -43,11 +46,12 @@ def ground(question: Question, reading: Reading) -> Grounding | None:
 def closing(marks: CitationReader, grounding: Grounding, reading: Reading) -> str:
     """Write what a reader should know after an answer: that its pages disagree with it, or that none says it."""
     language = reading.plan.language
+    pages = {source.number: source.document for source in reading.context.sources}
     if against := _against(marks.text, grounding, reading):
-        return marks.feed(progress.disagreement(language, against)) + marks.flush()
-    pages = [source.document for source in reading.context.sources]
-    if marks.checked and not marks.proven and grounding.proof.misses(marks.text, pages):
-        return marks.feed(progress.unproven(language)) + marks.flush()
+        grounding.proof.quoting({pages[each.number].url: each.exact for each in (against.one, against.other)})
+        return marks.close(progress.disagreement(language, against))
+    if marks.checked and not marks.proven and grounding.proof.misses(marks.text, list(pages.values())):
+        return marks.close(progress.unproven(language))
     return ""
 
 

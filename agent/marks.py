@@ -1,7 +1,7 @@
 """Finds citation marks in a streaming answer: splits it into text and marks, wherever the stream is cut. Pure.
 
 `[3]`, `[3][5]`, `[3, 5]`, `[citation:3]`, `【3】`, `[3](url)` and `[[3]](url)` all name source 3; inside code they name
-nothing. Knows no sources.
+nothing, and as sources count from 1, nor does a group with a 0, such as an interval. Knows no sources.
 """
 
 import re
@@ -18,7 +18,8 @@ PARTIAL = re.compile(
     re.IGNORECASE,
 )
 MAX_HELD_CHARS = 2_200
-TOKEN = re.compile(r"`+|[\[【]|\n\n?")
+TOKEN = re.compile(r"`+|~+|[\[【]|\n\n?")
+BLOCK_FENCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,16 @@ class MarkReader:
     def __init__(self) -> None:
         self._held = ""
         self._fence = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back that may be a mark."""
+        return bool(self._held)
+
+    @property
+    def open_block(self) -> str:
+        """The fence that would close a block of code, where one is open."""
+        return self._fence if len(self._fence) >= BLOCK_FENCE else ""
 
     def feed(self, piece: str) -> list[str | Mark]:
         """Take a piece of the answer; return what is certain, never cut inside a mark."""
@@ -52,9 +63,10 @@ class MarkReader:
                 self._held = text[token.start() :]
                 text = text[: token.start()]
                 break
-            mark = None if self._fence or token[0][0] in "`\n" else MARK.match(text, token.start())
-            if mark:
-                parts += [text[said : token.start()], _mark(mark[0])]
+            mark = None if self._fence or token[0][0] in "`~\n" else MARK.match(text, token.start())
+            numbers = _numbers(mark[0]) if mark else ()
+            if mark and 0 not in numbers:
+                parts += [text[said : token.start()], Mark(numbers)]
                 said = place = mark.end()
             else:
                 self._code(token[0])
@@ -65,20 +77,20 @@ class MarkReader:
     def _undecided(self, text: str, token: re.Match[str]) -> bool:
         """Tell whether more text could change the meaning of a token."""
         rest = text[token.start() :]
-        if token[0][0] == "`" or (token[0] == "\n" and self._fence):
+        if token[0][0] in "`~" or (token[0] == "\n" and self._fence):
             return token.end() == len(text)
         if token[0][0] == "\n" or self._fence:
             return False
         return len(rest) <= MAX_HELD_CHARS and PARTIAL.fullmatch(rest) is not None
 
     def _code(self, run: str) -> None:
-        """Follow code spans: a run of backticks is closed by an equal run, an inline span by a blank line too."""
-        if run[0] == "`":
+        """Follow code: a run of backticks or tildes is closed by an equal run, an inline span by a blank line too."""
+        if run[0] == "`" or len(run) >= BLOCK_FENCE:
             self._fence = "" if self._fence == run else self._fence or run
-        elif run == "\n\n" and len(self._fence) < 3:
+        elif run == "\n\n" and len(self._fence) < BLOCK_FENCE:
             self._fence = ""
 
 
-def _mark(text: str) -> Mark:
-    label = text.partition("](")[0]
-    return Mark(tuple(dict.fromkeys(int(digits) for digits in re.findall(r"\d+", label))))
+def _numbers(mark: str) -> tuple[int, ...]:
+    label = mark.partition("](")[0]
+    return tuple(dict.fromkeys(int(digits) for digits in re.findall(r"\d+", label)))

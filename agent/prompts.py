@@ -83,12 +83,14 @@ First quote the sentence of the webpages above that answers the question. If no 
 
 
 def _disagreement(context: Context) -> str:
-    """Say in one line on what the webpages disagree most; nothing where they do not."""
+    """Say which webpages disagree most; nothing where none do. Not what they say: among rules their text is no data."""
     if not context.disagreements:
         return ""
-    sides = (context.disagreements[0].one, context.disagreements[0].other)
-    told = "; ".join(f"webpage {each.number} (sites: {each.sites}) says “{defused(each.quote)}”" for each in sides)
-    return f"- It seems that they disagree: {told}. If so, name both values, with their webpages.\n"
+    one, other = context.disagreements[0].one, context.disagreements[0].other
+    return (
+        f"- Webpage {one.number} and webpage {other.number} seem to give different values for the same thing (sites that "
+        f"agree with the first: {one.sites}, with the second: {other.sites}). Where it matters name both values.\n"
+    )
 
 
 def reminded(messages: Sequence[Message], language: str) -> tuple[Message, ...]:

@@ -3,7 +3,7 @@
 Blocks for some milliseconds a mark: call it in a thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.claims import sentences
@@ -13,8 +13,9 @@ from retrieval.types import Document
 
 # The marks of an answer beyond so many different claims are not judged; a model in a loop writes thousands.
 MOST_CLAIMS = 200
-# A claim of fewer terms says too little to be held against a page.
+# A claim of fewer terms says too little to be held against a page, and a question says nothing.
 LEAST_TERMS = 2
+QUESTION_ENDS = ("?", "？", "؟")
 MOST_TOGETHER = 3
 # Of an answer that no mark proves, so many sentences are looked for on all pages.
 MOST_SENTENCES = 12
@@ -47,6 +48,11 @@ class Proof:
         self._evidence = evidence
         self._language = language
         self._known: dict[tuple[str, ...], Sequence[Verdict]] = {}
+        self._quoted: Mapping[str, str] = {}
+
+    def quoting(self, quotes: Mapping[str, str]) -> None:
+        """Take quotes for proof from now on, by the address of their pages: the marks that follow stand behind them."""
+        self._quoted = quotes
 
     def verdicts(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
         """Judge the marks of one claim: one verdict for each of the pages, in their order.
@@ -54,6 +60,10 @@ class Proof:
         Pages that prove a claim together count as proof. Where those that are named do not, one that does takes their
         place.
         """
+        if self._quoted:
+            return [Verdict(page, 1.0, self._quoted.get(page.url)) for page in pages]
+        if not pages:
+            return []
         key = (claim, *(page.url for page in pages))
         if key not in self._known:
             if len(self._known) >= MOST_CLAIMS:
@@ -73,12 +83,16 @@ class Proof:
         return not any(verdict and verdict.quote for verdict in verdicts)
 
     def anywhere(self, claim: str) -> Verdict | None:
-        """Judge the page that says a claim best; None where there is none in the answer's language."""
-        found = self._evidence.elsewhere(claim, frozenset())
-        return _verdict(found) if found else None
+        """Judge the page that says a claim best; None where there is none, and for claims beyond the number."""
+        if (claim,) not in self._known:
+            if len(self._known) >= MOST_CLAIMS:
+                return None
+            found = self._evidence.elsewhere(claim, frozenset())
+            self._known[claim,] = [_verdict(found)] if found else []
+        return next(iter(self._known[claim,]), None)
 
     def _judged(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
-        if self._evidence.terms(claim) < LEAST_TERMS:
+        if self._evidence.terms(claim) < LEAST_TERMS or claim.endswith(QUESTION_ENDS):
             return [Verdict(page) for page in pages]
         foreign = [self._foreign(page) for page in pages]
         judged = [page for page, other in zip(pages, foreign, strict=True) if not other]

@@ -11,14 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
-from typing import Final, Literal
+from itertools import islice, pairwise
+from typing import Final
 
+from agent.said import Said, said
 from agent.support_weights import INTERCEPT, WEIGHTS
 from retrieval import urls
 from retrieval.types import Document, Passage
-from retrieval.words import WORD, stem
+from retrieval.words import WORD
 
 # Sentences end as in `retrieval.chunk`, and with their line; one without an end is cut.
 SENTENCE: Final = re.compile(
@@ -26,33 +26,18 @@ SENTENCE: Final = re.compile(
 )
 WINDOW_SENTENCES, CANDIDATES = 3, 6
 # Of so many other pages, those that have most of a claim, it is asked whether one supports it.
-PAGES_ELSEWHERE: Final = 6
+PAGES_ELSEWHERE, PAGES_LOOKED_THROUGH = 6, 30
+# Of the figure, what is left where one side alone negates a word of both: without it a short claim would still do.
+NEGATED_SHARE: Final = 0.5
+# Of a page that is a list of lines, what stands in its best passages.
+SENTENCES_OF_PAGE: Final = 400
 SENTENCE_COST: Final = 0.02
 # With less of a claim's words the figure falls to nothing: of a claim of two words, one is no support.
 LEAST_WORDS_SHARE: Final = 0.3
-THOUSANDS: Final = re.compile(r"(?<!\d)\d{1,3}([,.'\u00a0\u202f\u2009 ])\d{3}(?:\1\d{3})*+(?!\d)")
-NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 # What a number counts beside a word that no other sentence has.
 NUMBER_SHARE: Final = 0.7
-# More forms than the pages of a question have.
-WORDS_REMEMBERED: Final = 200_000
 # How many words around a name or number must be about it on the page too.
 BESIDE, BESIDE_ON_PAGE = 2, 4
-NEGATIONS: Final = frozenset(
-    "not no never none nor neither cannot without isn wasn aren weren doesn didn don won couldn hasn haven hadn "  # noqa: SIM905
-    "не нет ни никогда без нельзя никто ничто ничего".split()
-)
-# Words that say nothing of a claim's matter.
-FUNCTION_WORDS: Final = frozenset(
-    "a an the of in on at to for by with from and or is was were are be been being has have had do does did it its "  # noqa: SIM905
-    "this that these those he she they his her their as which who whom whose will would can could may might into than "
-    "then there also but if so such about over under after before during between t s "
-    "и в во на с со к ко по о об от до из за у для при что как это его её их он она они оно но а же бы ли или то так "
-    "также был была было были быть есть который которая которое которые которого которой которых которым этот эта эти "
-    "того том тем своей своего свой".split()
-)
-
-Kind = Literal["word", "name", "number", "negation", "function"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,74 +50,16 @@ class Support:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A sentence, or a claim: its terms (stems, and numbers) in their order, and which of them are what.
-
-    `marked` are the places of names and numbers among the terms; `negated` are terms right after a negation.
-    """
-
-    start: int
-    end: int
-    terms: tuple[str, ...]
-    numbers: frozenset[str]
-    names: frozenset[str]
-    marked: tuple[int, ...]
-    negated: frozenset[str]
-    negative: bool
-
-
-def said(text: str, language: str, start: int = 0, end: int = 0) -> Said:
-    """Take a sentence apart."""
-    text = THOUSANDS.sub(lambda number: number[0].replace(number[1], ""), text.replace("\u0301", ""))
-    numbers = frozenset(number.replace(",", ".") for number in NUMBER.findall(text))
-    terms: list[str] = []
-    marked: list[int] = []
-    names: list[str] = []
-    negated: list[str] = []
-    negation, negative = False, False
-    words = WORD.findall(text)
-    # A capital begins every sentence: its first word is a name where another name follows.
-    named = len(words) > 1 and words[1][0].isupper()
-    for place, word in enumerate(words):
-        kind, term = _judged(word, language)
-        if kind == "negation":
-            negation = negative = True
-        if not term:
-            continue
-        is_name = kind == "name" and (place > 0 or named)
-        if is_name or kind == "number":
-            marked.append(len(terms))
-        if is_name:
-            names.append(term)
-        if negation:
-            negated.append(term)
-            negation = False
-        terms.append(term)
-    return Said(start, end, tuple(terms), numbers, frozenset(names), tuple(marked), frozenset(negated), negative)
-
-
-@lru_cache(WORDS_REMEMBERED)
-def _judged(word: str, language: str) -> tuple[Kind, str]:
-    """Tell what a word is, and its term, which is empty for words that say nothing of a matter."""
-    small = word.lower()
-    if small in NEGATIONS:
-        return "negation", ""
-    if small in FUNCTION_WORDS and word != "May":
-        return "function", ""
-    kind: Kind = "number" if word.isdigit() else "name" if word[0].isupper() else "word"
-    return kind, stem(small, language)
-
-
 class PageText:
-    """The sentences of one page that stand in its passages, in the order of the page."""
+    """The sentences of one page that stand in its passages, best first, in the order of the page."""
 
     def __init__(self, passages: Sequence[Passage], language: str) -> None:
         self.document = passages[0].document
         self.language = language
         self.title = said(self.document.title, language)
         rows = sorted(passages, key=lambda passage: passage.start)
-        self.sentences = [sentence for passage in rows for sentence in _sentences(passage, language)]
+        all_sentences = (sentence for passage in passages for sentence in _sentences(passage, language))
+        self.sentences = sorted(islice(all_sentences, SENTENCES_OF_PAGE), key=lambda sentence: sentence.start)
         self.squeezed = " … ".join(_squeezed(passage.text) for passage in rows)
         self.whole = Window((self.title, *self.sentences), frozenset())
 
@@ -198,6 +125,7 @@ class Evidence:
         sentences = [sentence for page in self._pages.values() for sentence in page.sentences]
         self._frequencies = Counter(term for sentence in sentences for term in set(sentence.terms))
         self._sentences = max(1, len(sentences))
+        self._number_worth = NUMBER_SHARE * math.log(1 + self._sentences)
 
     def page(self, url: str) -> PageText:
         """Return a page. Raises KeyError for one that is not among these."""
@@ -233,6 +161,13 @@ class Evidence:
         known = {urls.printable(url) for url in but}
         others = [page for url, page in self._pages.items() if url not in known and page.language == self._language]
         others.sort(key=lambda page: -self._share(asked, page.whole.terms, page.whole.numbers))
+        worth = {term: self._rarity(term) for term in asked.terms} | dict.fromkeys(asked.numbers, self._number_worth)
+
+        def best_sentence(page: PageText) -> float:
+            return max((sum(map(worth.__getitem__, worth.keys() & each.terms)) for each in page.sentences), default=0.0)
+
+        # By their best sentence: a page that has each word somewhere says nothing by that.
+        others = sorted(others[:PAGES_LOOKED_THROUGH], key=best_sentence, reverse=True)
         found = (self.support(claim, [page.document.url])[0] for page in others[:PAGES_ELSEWHERE])
         return max(found, key=lambda support: support.score, default=None)
 
@@ -246,7 +181,8 @@ class Evidence:
             return 0.0
         found = self._features(claim, asked, window, pages)
         logit = INTERCEPT + sum(WEIGHTS[name] * value for name, value in found.items())
-        return min(1.0, found["words"] / LEAST_WORDS_SHARE) / (1 + math.exp(-logit))
+        score = min(1.0, found["words"] / LEAST_WORDS_SHARE) / (1 + math.exp(-logit))
+        return score * NEGATED_SHARE if found["negated otherwise"] else score
 
     def _nearest(self, asked: Said, page: PageText) -> Window:
         """Return the window that has most of a claim; one more sentence must bring something."""
@@ -267,7 +203,7 @@ class Evidence:
 
     def _share(self, asked: Said, terms: Set[str], numbers: Set[str]) -> float:
         known = frozenset(asked.terms)
-        each = NUMBER_SHARE * math.log(1 + self._sentences)
+        each = self._number_worth
         whole = self.weight(known) + each * len(asked.numbers)
         return (self.weight(known & terms) + each * len(asked.numbers & numbers)) / whole if whole else 0.0
 
@@ -297,7 +233,9 @@ class Evidence:
             "negated otherwise": min(2, len(shared & (asked.negated ^ window.negated))),
             "negative alone": float(asked.negative and not window.negative),
             "length": math.log(1 + len(asked.terms)),
-            "literal": float(any(_squeezed(claim) in page.squeezed for page in pages)),
+            "literal": float(
+                asked.numbers <= window.numbers and any(_squeezed(claim) in page.squeezed for page in pages)
+            ),
             "beside names and numbers": min(_beside(asked, window), default=1.0),
         }
 

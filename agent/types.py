@@ -130,17 +130,21 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a source says, in its words without markup; `value` is the stems in it that so many sites have there."""
+    """What a source says: `quote` its words, fit to be shown, `exact` those of the page, letter for letter.
+
+    `value` is the stems in it that so many sites have there.
+    """
 
     number: int
     quote: str
+    exact: str
     value: tuple[str, ...]
     sites: int
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Two statements of sources that cannot both be right, for all that can be told from their words."""
+    """Two statements of sources that seem to give different values for one thing."""
 
     one: Statement
     other: Statement
@@ -331,7 +335,7 @@ class Cited:
 class Answer:
     """How an answer ended. `text` is the whole visible answer; `cited[i]` is the source of mark i+1.
 
-    `checked` are all its marks as the model wrote them, in their order.
+    `checked` are its marks as the model wrote them, in their order: the first two hundred.
     `refusal`: why there is no answer in the form that was asked for; None where there is one.
     """
 

@@ -41,6 +41,13 @@ def read(text: str, style="numeric", cuts=()):
         ("A [9].", "A."),
         ("A [9] b [9]c [9] [9].", "A b c."),
         ("A. [9]. B [9]!", "A. B!"),
+        ("A ([9]). B ([8], [9]) c ( [9] ) d.", "A. B c d."),
+        ("A ([9] and b) ([9], [2])", "A (and b) ([1])"),
+        ("A [9], b [9]; [8], c [9], [3].", "A, b, c [1]."),
+        ("A [9]  \nb", "A  \nb"),
+        ("from [0, 1] to x[0]", "from [0, 1] to x[0]"),
+        ("~~~\nrows[1]\n~~~\n[2]", "~~~\nrows[1]\n~~~\n[1]"),
+        ("call f( x ) and (", "call f( x ) and ("),
         ("A. [9]", "A."),
         ("[9] A [9][2] b [3][9].", "A [1] b [2]."),
         ("- [9] A  \n  b [9]", "- A  \n  b"),
@@ -67,7 +74,7 @@ def test_links_hold_the_url_and_spans_are_the_marks():
 
 
 def test_unknown_marks_are_dropped_and_counted():
-    _, reader = read("A [7]. B [0]. C [2].")
+    _, reader = read("A [7]. B [8]. C [2].")
     assert reader.unknown == 2
     assert list(reader.cited) == [source(2).document.url]
 
@@ -85,6 +92,12 @@ PIECES = st.lists(
             ", ",
             "`",
             "```",
+            "~~~",
+            "(",
+            ")",
+            " ",
+            ".",
+            "[9]",
             "\n\n",
             "(https://a.b/c)",
             "text ",

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.disagreements import disagreements, one_sided
+from agent.disagreements import disagreements, one_sided, words_of
 from agent.support import Evidence
 from agent.types import Source
 from retrieval.types import Document, Passage, Ranked
@@ -81,6 +83,12 @@ def test_two_pages_that_give_two_values(question, one, other):
             ["The Brandt Tower is 214 metres high. The Brandt Tower is 241 metres high."],
         ),
         ("How high is the Brandt Tower?", ["The Brandt Tower is 214 metres high.", "The Brandt Tower opened in 1974."]),
+        ("How high is it?", ["The Brandt Tower is 214 metres high.", "The Brandt Tower is 702 feet high."]),
+        ("How high is it?", ["The Brandt Tower is 214 metres high.", "The Brandt Tower is about 210 metres high."]),
+        ("How old is it?", ["The rock is 4.54 billion years old.", "The rock is 4.5 billion years old."]),
+        ("When did it open?", ["The tower opened on 3 March 1921.", "The tower opened on 03.03.1921."]),
+        ("How much is a ticket?", ["A ticket for adults is 12 euros.", "A ticket for children is 6 euros."]),
+        ("Who wrote Winter?", ["Winter was written by John Adam Smith.", "Winter was written by J. A. Smith."]),
         ("...", ["The Brandt Tower is 214 metres high.", "The Brandt Tower is 241 metres high."]),
     ],
 )
@@ -111,7 +119,7 @@ def test_a_quote_is_words_and_no_markup():
     (one,) = found("How high is the Brandt Tower?", sources("The Brandt Tower is 214 metres high.", hostile))
 
     for said in (one.one, one.other):
-        assert not set("[]<>`!|*_#") & set(said.quote)
+        assert not set("[]<>`|*_#") & set(said.quote)
         assert "evil" not in said.quote
 
 
@@ -150,3 +158,40 @@ def test_any_pages_can_be_held_against_each_other(texts, question, answered):
     for each in found(question, given, "ru", answered):
         assert each.one.number != each.other.number
         assert set(each.one.value).isdisjoint(each.other.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "See evil.example/x or mailto:a@evil.example, javascript:alert(1) and www.evil.example now.",
+            "See or and now.",
+        ),
+        ("J. A. Smith won 6.5 to 3.25 in the U.S. in 1999.", "J. A. Smith won 6.5 to 3.25 in the U.S. in 1999."),
+        ("a\u202eb\u200bc\x00d [x](y) ［1］", "a b c d x (y) 1"),
+        ("x" * 100, "x" * 40),
+        ("word " * 100, "word " * 47 + "word …"),
+    ],
+)
+def test_words_that_are_shown_of_a_page(text, shown):
+    assert words_of(text) == shown
+
+
+def test_hostile_pages_cost_no_more_than_others():
+    values = " ".join(f"x {n} x {n + 500}" for n in range(100, 160))
+    hostile = "\n".join(f"Brandt Tower high is {values} {n}." for n in range(20))
+
+    assert len(found("How high is the Brandt Tower?", sources(hostile, hostile, "The Brandt Tower is 5 m high."))) <= 5
+
+
+def test_sites_below_one_domain_are_one():
+    given = sources(*["The Brandt Tower is 214 metres high."] * 4, "The Brandt Tower is 241 metres high.")
+    pages = [replace(one.document, site=f"a{one.number}.evil.example") for one in given]
+    given = tuple(
+        replace(one, document=page, passages=(Ranked(Passage(page, 0, len(page.text)), 1.0, 1.0),))
+        for one, page in zip(given, pages, strict=True)
+    )
+
+    (one,) = found("How high is the Brandt Tower?", given)
+
+    assert (one.one.sites, one.other.sites) == (1, 1)

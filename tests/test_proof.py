@@ -210,6 +210,11 @@ SAID = st.lists(
             "The boat sails from Lindau to Bregenz",
             " [1]",
             "[2]",
+            "(",
+            ")",
+            ", ",
+            "!",
+            "?",
             "[4], [9]",
             ". ",
             ".",
@@ -235,3 +240,44 @@ def test_cutting_the_stream_anywhere_changes_nothing(text, cuts, adds, unsupport
 
     assert "".join(cut.feed(text[a:b]) for a, b in pairwise(places)) + cut.flush() == shown == cut.text == whole.text
     assert (cut.annotations, cut.checked) == (whole.annotations, whole.checked)
+
+
+def test_a_mark_behind_an_exclamation_makes_no_image():
+    reader = CitationReader(SOURCES, "link", PROOF)
+
+    assert (
+        reader.feed("The tower is 214 metres high![1]") + reader.flush()
+        == f"The tower is 214 metres high! [[1]]({TOWER.url})"
+    )
+
+
+def test_a_note_stands_outside_of_code_that_was_left_open():
+    reader = CitationReader(SOURCES, "numeric", PROOF)
+
+    shown = reader.feed("So:\n```\nx = [1]") + reader.flush() + reader.close("\n\nThe tower is 214 metres high [1].")
+
+    assert shown == reader.text == "So:\n```\nx = [1]\n```\n\nThe tower is 214 metres high [1]."
+    assert len(reader.annotations) == 1
+
+
+def test_what_is_no_statement_gets_no_mark():
+    reader = CitationReader(SOURCES, "numeric", PROOF, adds=True)
+    text = (
+        "| The tower is 214 metres high |\n`The tower is 214 metres high. So`\n"
+        "[1] The tower is 214 metres high. Is the tower 214 metres high?\n"
+    ) + "It opened in 1974. " * 3
+
+    assert reader.feed(text) + reader.flush() == text.replace("1974. It", "1974. [1] It", 1)
+
+
+@pytest.mark.parametrize(
+    "run", ["[1]", "[1]\n", "[1](http://x ", "(", "It opened in 1974. ", "The tower is 214 metres high [2]. "]
+)
+@pytest.mark.parametrize("adds", [False, True])
+def test_a_model_in_a_loop_is_read_in_a_moment(run, adds):
+    reader = CitationReader(SOURCES, "numeric", PROOF, adds=adds)
+    text = run * (6_000 // len(run))
+
+    shown = "".join(reader.feed(text[place : place + 5]) for place in range(0, len(text), 5)) + reader.flush()
+
+    assert shown == reader.text

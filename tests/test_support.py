@@ -45,6 +45,11 @@ EVIDENCE = Evidence(PASSAGES, "en")
         ("Старый мост был построен в 1886 году инженером Белелюбским", BRIDGE, True),
         ("Длина Старого моста — 1520 метров", BRIDGE, True),
         ("Мост не является памятником архитектуры", BRIDGE, True),
+        ("The tower is open to visitors", TOWER, False),
+        ("Its antenna was replaced on 03.03.1998", TOWER, True),
+        ("The tower is -214 metres high and is not open to visitors.", TOWER, False),
+        ("About 40 thousand people look at the tower every year", TOWER, True),
+        ("Мост является памятником архитектуры", BRIDGE, False),
         ("The tower is 241 metres high", TOWER, False),
         ("The Brandt Tower in Lindau opened in 1947", TOWER, False),
         ("The Brandt Tower was designed by Karl Ochs", TOWER, False),
@@ -88,3 +93,21 @@ def test_of_two_versions_of_a_page_the_first_counts():
 
     assert found.page is TOWER
     assert "214 metres" in TOWER.text[found.start : found.end]
+
+
+def test_pages_with_every_word_somewhere_do_not_hide_the_one_that_says_it():
+    words = ["The", "Brandt", "Tower", "in", "Lindau", "opened", "in", "1974"]
+    stuffed = [
+        Document(f"https://s{n}.example", "S", " ".join(f"{word} is a word." for word in words), "s", None, "en")
+        for n in range(12)
+    ]
+    evidence = Evidence([*(Passage(page, 0, len(page.text)) for page in stuffed), *PASSAGES], "en")
+
+    assert evidence.elsewhere("The Brandt Tower in Lindau opened in 1974", {OTHER.url}).page is TOWER
+
+
+def test_a_page_of_short_lines_is_taken_apart_in_a_moment():
+    lines = Document("https://l.example", "L", "a\n" * 30_000, "l", None, "en")
+    passages = [Passage(lines, start, start + 1_500) for start in range(0, 60_000, 1_500)]
+
+    assert len(Evidence(passages, "en").page(lines.url).sentences) == 400
