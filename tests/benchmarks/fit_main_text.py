@@ -26,6 +26,7 @@ from retrieval.block_features import NAMES, features
 from retrieval.blocks import Block, blocks
 from retrieval.decode import decode
 from tests.benchmarks import servers
+from tests.benchmarks.regression import Fitted, fit
 
 DATA = servers.DATA / "data" / "pages"
 TARGET = Path("retrieval/block_weights.py")
@@ -35,6 +36,7 @@ MEASURED = ("daniel", "aeb", "np4k")
 FOLDS = 5
 REGULARIZATION = 0.1
 UNLABELED = -1.0
+DOCSTRING = "The weights of `retrieval.main_text`, by feature. Written by tests/benchmarks/fit_main_text.py."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def main() -> None:
     pages = list(labeled())
     report(pages)
     if write:
-        TARGET.write_text(module(*fit(pages)), encoding="utf-8")
+        TARGET.write_text(fitted(pages).module(DOCSTRING, NAMES), encoding="utf-8")
 
 
 def labeled() -> Iterator[Labeled]:
@@ -103,20 +105,13 @@ def _by_strings(text: str, wanted: list[str], unwanted: list[str]) -> float:
     return 1.0 if any(len(text) > 20 and text in _squeezed(string) for string in wanted) else UNLABELED
 
 
-def fit(pages: list[Labeled]) -> tuple[NDArray[np.float64], float]:
-    """Return a weight for each feature as it is, not scaled, and the intercept."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
+def fitted(pages: list[Labeled]) -> Fitted:
+    """Fit the blocks that have a label."""
     known = [page.labels != UNLABELED for page in pages]
     table = np.vstack([page.features[rows] for page, rows in zip(pages, known, strict=True)])
     labels = np.concatenate([page.labels[rows] > 0.5 for page, rows in zip(pages, known, strict=True)])
     weights = np.concatenate([page.weights[rows] for page, rows in zip(pages, known, strict=True)])
-    scaler = StandardScaler().fit(table)
-    model = LogisticRegression(max_iter=3000, C=REGULARIZATION)
-    model.fit(scaler.transform(table), labels, sample_weight=weights)
-    unscaled = model.coef_[0] / scaler.scale_
-    return unscaled, float(model.intercept_[0] - unscaled @ scaler.mean_)
+    return fit(table, labels, REGULARIZATION, weights)
 
 
 def report(pages: list[Labeled]) -> None:
@@ -125,24 +120,15 @@ def report(pages: list[Labeled]) -> None:
 
     scores: dict[str, list[float]] = defaultdict(list)
     for seen, unseen in GroupKFold(FOLDS).split(pages, groups=[page.site for page in pages]):
-        weights, intercept = fit([pages[i] for i in seen])
+        model = fitted([pages[i] for i in seen])
         for page in (pages[i] for i in unseen if pages[i].row["source"] in MEASURED):
-            kept = page.features @ weights + intercept > 0
+            kept = model.scores(page.features) > 0.5
             text = "\n".join(block.text for block, keep in zip(page.page, kept, strict=True) if keep)
             score = f1(page.row["gold"]["text"], text, page.row["lang"])
             scores["all"].append(score)
             scores[page.row["lang"]].append(score)
     for name, values in sorted(scores.items(), key=lambda item: -len(item[1])):
         print(f"{name:4} n={len(values):4} F1={fmean(values):.3f}")
-
-
-def module(weights: NDArray[np.float64], intercept: float) -> str:
-    """Write the weights as a Python module."""
-    rows = "".join(f'    "{name}": {weight:.4g},\n' for name, weight in zip(NAMES, weights, strict=True))
-    return (
-        '"""The weights of `retrieval.main_text`, by feature. Written by tests/benchmarks/fit_main_text.py."""\n\n'
-        f"INTERCEPT = {intercept:.4g}\nWEIGHTS = {{\n{rows}}}\n"
-    )
 
 
 def f1(gold: str, text: str, language: str) -> float:

@@ -13,31 +13,30 @@ from numpy.typing import NDArray
 
 from tests.benchmarks import servers
 from tests.benchmarks.citation_pairs import evidences, in_half, pairs
+from tests.benchmarks.regression import fit
 
 TARGET = Path("agent/support_weights.py")
 FITTED_HALF = 0
 REGULARIZATION = 0.3
 # Of what is called supported, how much must be.
 PRECISION = 0.945
+DOCSTRING = """The weights of `agent.support`, by feature, and the score from which on a claim counts as supported.
+
+Written by tests/benchmarks/fit_support.py.
+"""
 
 
 def main() -> None:
     """Fit, choose the threshold, and write."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
     servers.require_data()
     made = [pair for pair in pairs() if in_half(pair, FITTED_HALF)]
     rows = [evidence.features(pair.claim, pair.page.url) for pair, evidence in evidences(made)]
     names = list(rows[0])
     table = np.array([[row[name] for name in names] for row in rows])
     labels = np.array([pair.supported for pair in made])
-    scaler = StandardScaler().fit(table)
-    model = LogisticRegression(max_iter=5000, C=REGULARIZATION).fit(scaler.transform(table), labels)
-    weights = model.coef_[0] / scaler.scale_
-    intercept = float(model.intercept_[0] - weights @ scaler.mean_)
-    scores = 1 / (1 + np.exp(-(table @ weights + intercept)))
-    TARGET.write_text(module(names, weights, intercept, threshold(scores, labels)), encoding="utf-8")
+    fitted = fit(table, labels, REGULARIZATION)
+    supported = threshold(fitted.scores(table), labels)
+    TARGET.write_text(fitted.module(DOCSTRING, names, SUPPORTED=supported), encoding="utf-8")
 
 
 def threshold(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
@@ -45,16 +44,6 @@ def threshold(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
     order = np.argsort(-scores)
     precision = np.cumsum(labels[order]) / np.arange(1, len(order) + 1)
     return float(scores[order][np.flatnonzero(precision >= PRECISION)[-1]])
-
-
-def module(names: list[str], weights: NDArray[np.float64], intercept: float, supported: float) -> str:
-    """Write the weights as a Python module."""
-    rows = "".join(f'    "{name}": {weight:.4g},\n' for name, weight in zip(names, weights, strict=True))
-    return (
-        '"""The weights of `agent.support`, by feature, and the score from which on a claim counts as supported.\n\n'
-        'Written by tests/benchmarks/fit_support.py.\n"""\n\n'
-        f"SUPPORTED = {supported:.3f}\nINTERCEPT = {intercept:.4g}\nWEIGHTS = {{\n{rows}}}\n"
-    )
 
 
 if __name__ == "__main__":
