@@ -83,28 +83,24 @@ def one_sided(answer: str, found: Sequence[Disagreement], language: str) -> Disa
 
 def _relevant(asked: Said, about: frozenset[str], sources: Sequence[Source], evidence: Evidence) -> list[_Sentence]:
     """List the sentences that have most of some terms, best first; none of other years or names than was asked."""
-    rows = [
-        row
-        for source in sources
-        for each in evidence.page(source.document.url).sentences
-        if (row := _sentence(each, source, about, asked, evidence))
-    ]
-    least = max(LEAST_SHARE, LEAST_OF_BEST * max((row.share for row in rows), default=0.0))
+    worth = {term: evidence.weight({term}) for term in about}
+    whole, years = sum(worth.values()), _years(asked.terms)
+    rows = []
+    for source in sources:
+        page = evidence.page(source.document.url)
+        for each in page.sentences if whole else ():
+            share = sum(map(worth.__getitem__, about.intersection(each.terms))) / whole
+            names = asked.names.intersection(each.terms + page.title.terms)
+            other_years = years and years.isdisjoint(each.terms) and _years(each.terms)
+            if share >= LEAST_SHARE and not other_years and (names or not asked.names):
+                rows.append(_Sentence(source.number, source.document, each, share, names))
+    rows.sort(key=lambda row: -row.share)
     kept, of_page = [], Counter[str]()
-    for row in sorted((row for row in rows if row.share >= least), key=lambda row: -row.share):
+    for row in rows:
         of_page[row.document.url] += 1
-        if of_page[row.document.url] <= MOST_OF_PAGE:
+        if row.share >= LEAST_OF_BEST * rows[0].share and of_page[row.document.url] <= MOST_OF_PAGE:
             kept.append(row)
     return kept[:MOST_SENTENCES]
-
-
-def _sentence(each: Said, source: Source, about: frozenset[str], asked: Said, evidence: Evidence) -> _Sentence | None:
-    years, whole = _years(asked.terms), evidence.weight(about)
-    if not whole or (years and _years(each.terms) and not years & set(each.terms)):
-        return None
-    names = asked.names.intersection(each.terms + evidence.page(source.document.url).title.terms)
-    share = evidence.weight(about.intersection(each.terms)) / whole
-    return _Sentence(source.number, source.document, each, share, names) if names or not asked.names else None
 
 
 def _differing(one: Said, other: Said, asked: Said, evidence: Evidence) -> Iterator[tuple[Value, Value]]:
