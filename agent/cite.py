@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
+from agent.answer_text import AnswerText
 from agent.claims import BEFORE_CHARS, MOST_CHARS, claim, unmarked
 from agent.marks import Mark, MarkReader
 from agent.proof import Proof, Verdict
@@ -24,23 +25,16 @@ FLAG = "[?]"
 # What makes a piece worth a thread: marks are proven in it.
 BRACKETS = frozenset("[]【】")
 SPACE = re.compile(r"\s+")
-# What waits for a mark: spaces, and a parenthesis that would be left empty. What may stand between dropped ones.
-OPEN_END = re.compile(r" *\(? *\Z")
-BETWEEN_MARKS = " ,;"
 FENCE = re.compile(r"`{3,}|~{3,}")
 # After so many marks in a row the next ones are others.
 MOST_TOGETHER = 20
 # A model in a loop writes thousands of marks.
 MOST_NOTED = 200
-# After these the full stop behind a dropped mark is one too many.
-ENDINGS = (".", "!", "?", "…", ":", "。")
-# Before these no space is left where a mark was dropped.
-CLOSERS = frozenset(" \t\n.,;:!?…)]}»”’。，、！？；：")
 
 
 @dataclass(slots=True)
 class CitationReader:
-    """One answer's marks. `text` is the visible answer so far; `unknown` counts marks of no source.
+    """One answer's marks; `unknown` counts those of no source.
 
     `style` None: nothing is a mark, for answers in a form of their own. `proof` None: marks are not checked. `cited`
     are the pages of the marks by their URL, in order of first appearance: the first one carries mark 1. `adds`: a
@@ -52,20 +46,23 @@ class CitationReader:
     proof: Proof | None = None
     unsupported: Unsupported = "drop"
     adds: bool = False
-    text: str = ""
     annotations: list[Annotation] = field(default_factory=list)
     cited: dict[str, Cited] = field(default_factory=dict)
     checked: list[CheckedMark] = field(default_factory=list)
     unknown: int = 0
     _marks: MarkReader = field(default_factory=MarkReader)
+    _written: AnswerText = field(default_factory=AnswerText)
     _parts: list[str | Mark] = field(default_factory=list)
     _plain: str = ""
     _since: int = 0
-    _tail: str = ""
-    _before_dropped: str | None = None
     _pause: str = ""
     _in_code: bool = False
     _added: set[str] = field(default_factory=set)
+
+    @property
+    def text(self) -> str:
+        """The visible answer so far."""
+        return self._written.text
 
     @property
     def proven(self) -> bool:
@@ -81,7 +78,7 @@ class CitationReader:
     def feed(self, piece: str) -> str:
         """Take a piece of the model's text; return what can be shown, never cut inside a mark."""
         if self.style is None:
-            self.text += piece
+            self._written.text += piece
             return piece
         return self._advance(self._marks.feed(piece), final=False)
 
@@ -114,29 +111,11 @@ class CitationReader:
         if self.adds:
             self._add_mark("")
         self._say_pause()
-        tail, self._tail = self._tail, ""
-        if self._before_dropped is not None:
-            tail, self._before_dropped = _closed_up(self.text, self._before_dropped, tail), None
-        self.text += tail
+        self._written.end()
 
     def _say(self, text: str) -> None:
-        """Write text, but for the end that goes with a mark where that is dropped."""
         self._remember(text)
-        text = self._tail + text
-        if self._before_dropped is not None:
-            if not text.strip(BETWEEN_MARKS):
-                self._tail = text
-                return
-            text, self._before_dropped = _closed_up(self.text, self._before_dropped, text), None
-        said = OPEN_END.sub("", text)
-        self.text += said
-        self._tail = text[len(said) :]
-
-    def _drop(self) -> None:
-        """Leave a mark out; what stood before it waits for what follows, what stood between two of them goes."""
-        if self._before_dropped is None:
-            self._before_dropped = self._tail
-        self._tail = ""
+        self._written.say(text)
 
     def _say_marking(self, text: str) -> None:
         """Write text, and a mark after each sentence that has none; space at its end waits for what comes."""
@@ -163,10 +142,9 @@ class CitationReader:
         verdict = self.proof.anywhere(said) if self.proof and said and said not in self._added else None
         if said and verdict and verdict.quote:
             self._added.add(said)
-            self._tail = " "
-            self._cite(verdict.page, verdict)
-            mark = self.annotations[-1]
-            self._note(CheckedMark(said, None, mark.url, mark.start, verdict.support, verdict.quote))
+            self._written.say(" ")
+            place, url = self._cite(verdict.page, verdict), urls.printable(verdict.page.url)
+            self._note(CheckedMark(said, None, url, place, verdict.support, verdict.quote))
             self._since = len(self._plain)
 
     def _ended(self, then: str) -> str | None:
@@ -215,7 +193,7 @@ class CitationReader:
         for number in numbers:
             if number not in named:
                 self.unknown += 1
-                self._drop()
+                self._written.drop()
                 self._note(CheckedMark(said, None, None, len(self.text)))
         pages = {named[number].url: named[number] for number in numbers if number in named}
         written: set[str] = set()
@@ -223,10 +201,9 @@ class CitationReader:
             kept = verdict.page if verdict.holds or self.unsupported != "drop" else None
             start = len(self.text)
             if kept is None:
-                self._drop()
+                self._written.drop()
             elif kept.url not in written:
-                self._cite(kept, verdict)
-                start = self.annotations[-1].start
+                start = self._cite(kept, verdict)
             written.update([kept.url] if kept else [])
             now = urls.printable(kept.url) if kept else None
             written_as = urls.printable(page.url)
@@ -239,41 +216,25 @@ class CitationReader:
     def _verdicts(self, said: str, pages: Sequence[Document]) -> Sequence[Verdict]:
         return self.proof.verdicts(said, pages) if self.proof else [Verdict(page) for page in pages]
 
-    def _cite(self, page: Document, verdict: Verdict) -> None:
-        """Write the mark of a page."""
+    def _cite(self, page: Document, verdict: Verdict) -> int:
+        """Write the mark of a page; return its place."""
         if page.url not in self.cited:
             self.cited[page.url] = self._listed(page, verdict)
         number, url = list(self.cited).index(page.url) + 1, urls.printable(page.url)
         if self.style == "quote" and verdict.quote:
             url = at_quote(url, verdict.quote)
-        self.text += self._tail if self._before_dropped is None else self._before_dropped or " " * (" " in self._tail)
-        self._tail, self._before_dropped = "", None
-        # Together they would be the Markdown of an image.
-        self.text += " " * (self.style != "numeric" and self.text.endswith("!"))
-        start = len(self.text)
-        self.text += f"[{number}]" if self.style == "numeric" else f"[[{number}]]({url})"
-        proof = (verdict.support, verdict.quote, page.date)
-        self.annotations.append(Annotation(start, len(self.text), url, page.title, *proof))
+        linked = self.style != "numeric"
+        start, end = self._written.mark(f"[[{number}]]({url})" if linked else f"[{number}]", image=linked)
+        self.annotations.append(Annotation(start, end, url, page.title, verdict.support, verdict.quote, page.date))
         if self.unsupported == "flag" and not verdict.holds:
-            self.text += FLAG
+            self._written.say(FLAG)
+        return start
 
     def _listed(self, page: Document, verdict: Verdict) -> Cited:
         """Describe a page by its best passage, or by what was quoted where the model was not given it."""
         given = (source for source in self.sources if source.document.url == page.url)
         best = next((source.passages[0].passage.text for source in given), verdict.quote or "")
         return _cited(page, best)
-
-
-def _closed_up(written: str, before: str, after: str) -> str:
-    """Return what stands around a dropped mark without its place, behind what is written."""
-    if before.rstrip(" ").endswith("("):
-        after = after.lstrip(" ")
-        before, after = (before.rstrip(" ")[:-1], after[1:]) if after.startswith(")") else (before, after)
-    if not before.strip(" ") and (not written or written.endswith("\n")):
-        return before + after.lstrip(" ")
-    if not before.strip(" ") and after.startswith(".") and written.endswith(ENDINGS):
-        after = after[1:]
-    return (before.rstrip(" ") if not after or after[0] in CLOSERS else before) + after
 
 
 def cited_all(sources: Sequence[Source]) -> tuple[Cited, ...]:
