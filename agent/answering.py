@@ -17,7 +17,7 @@ from agent.errors import ContextOverflow
 from agent.fit import Room
 from agent.grounding import Grounding, closing, ground
 from agent.language_watch import asks_for_another
-from agent.pack import pack
+from agent.pack import of_best_pages, pack
 from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
 from agent.settings import EFFORTS, Settings
 from agent.support import Evidence
@@ -78,7 +78,7 @@ async def from_sources(
     try:
         said = await again.said(prompt, _asking(question, reading.plan.language, tools, marks, emit, until))
     except ContextOverflow:
-        fewer = _trimmed(reading)
+        fewer = _trimmed(question, reading)
         if not trims or not fewer.context.sources:
             raise
         evidence = grounding.evidence if grounding else None
@@ -86,7 +86,8 @@ async def from_sources(
     late = reading.coverage.deadline_hit or said.out_of_time
     notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
     if grounding and marks.text and said.reason == "stop" and not question.stop:
-        await emit(Text(await anyio.to_thread.run_sync(closing, marks, grounding, reading)))
+        if note := await anyio.to_thread.run_sync(closing, marks, grounding, reading):
+            await emit(Text(note))
     record = replace(reading.coverage, cited=len(marks.cited), deadline_hit=late, notes=notes)
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited
@@ -115,9 +116,10 @@ def thinking_until(start: float, question: Question, info: ModelInfo) -> float:
     return start + THINKING_TIME_SHARE * (usual if question.max_seconds is None else question.max_seconds)
 
 
-def _trimmed(reading: Reading) -> Reading:
+def _trimmed(question: Question, reading: Reading) -> Reading:
     """Return the reading with its less likely passages left out of the context."""
-    context = pack(reading.ranked, int(len(reading.context.text) * TRIM_SHARE))
+    ranked = of_best_pages(reading.ranked, question.max_sources)
+    context = pack(ranked, int(len(reading.context.text) * TRIM_SHARE))
     sources = len(context.sources)
     log.warning("the model finds %d sources too many, and gets %d", len(reading.context.sources), sources)
     return replace(reading, context=context, coverage=replace(reading.coverage, used=sources))
