@@ -85,13 +85,18 @@ async def from_sources(
         return await from_sources(question, fewer, tools, emit, until, trims - 1, evidence)
     late = reading.coverage.deadline_hit or said.out_of_time
     notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
+    # Behind a stop string or a limit of the client's no words are added.
     if grounding and marks.text and said.reason == "stop" and not question.stop:
-        if note := await anyio.to_thread.run_sync(closing, marks, grounding, reading):
-            await emit(Text(note))
+        await _say(await anyio.to_thread.run_sync(closing, marks, grounding, reading), emit)
     record = replace(reading.coverage, cited=len(marks.cited), deadline_hit=late, notes=notes)
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited
     return replace(made, coverage=record, usage=reading.plan.usage + said.usage, cited=cited)
+
+
+async def _say(text: str, emit: Emit) -> None:
+    if text:
+        await emit(Text(text))
 
 
 def _marks(
