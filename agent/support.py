@@ -234,7 +234,7 @@ class Evidence:
             "negative alone": float(asked.negative and not window.negative),
             "length": math.log(1 + len(asked.terms)),
             "literal": float(
-                asked.numbers <= window.numbers and any(_squeezed(claim) in page.squeezed for page in pages)
+                asked.numbers <= whole.numbers and any(_squeezed(claim) in page.squeezed for page in pages)
             ),
             "beside names and numbers": min(_beside(asked, window), default=1.0),
         }
