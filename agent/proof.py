@@ -3,6 +3,7 @@
 Blocks for some milliseconds a mark: call it in a thread.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ MOST_CLAIMS = 200
 LEAST_TERMS = 2
 QUESTION_ENDS = ("?", "？", "؟")
 MOST_TOGETHER = 3
+OF_PAGES = re.compile(r"\b(?:(?:web ?)?pages?|sources?|passages?|texts?)\b|страниц|источник|отрывк", re.IGNORECASE)
 # Of an answer that no mark proves, so many sentences are looked for on all pages.
 MOST_SENTENCES = 12
 
@@ -74,9 +76,10 @@ class Proof:
     def misses(self, answer: str, pages: Sequence[Document]) -> bool:
         """Tell whether no sentence of an answer is said by any page, and all of its `pages` could be judged.
 
-        An answer that only denies, such as one that the pages do not tell, is left alone: no page would say that.
+        Sentences that pages do not tell something are left alone: no page would say that.
         """
-        said = [sentence for sentence in sentences(answer)[:MOST_SENTENCES] if not self._evidence.denies(sentence)]
+        told = sentences(answer)[:MOST_SENTENCES]
+        said = [each for each in told if not (self._evidence.denies(each) and OF_PAGES.search(each))]
         if not said or any(map(self._foreign, pages)):
             return False
         verdicts = map(self.anywhere, said)

@@ -281,3 +281,17 @@ def test_a_model_in_a_loop_is_read_in_a_moment(run, adds):
     shown = "".join(reader.feed(text[place : place + 5]) for place in range(0, len(text), 5)) + reader.flush()
 
     assert shown == reader.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "missed"),
+    [
+        ("The webpages do not say who built the tower.", False),
+        ("На страницах нет ответа на этот вопрос.", False),
+        ("Elves built the tower, and no mortal was not afraid.", True),
+        ("Elves built the tower. The tower is 214 metres high.", False),
+    ],
+)
+def test_an_answer_that_no_page_says(answer, missed):
+    assert PROOF.misses(answer, [TOWER, OTHER]) is missed
+    assert not PROOF.misses(answer, [TOWER, BRIDGE])
