@@ -18,7 +18,7 @@ from typing import Any
 
 from agent.ask import Printer, chunks
 
-QUESTION = "How do I turn a JSON string into Python objects, and what is raised when the string is not valid JSON?"
+QUESTION = "How do I copy a directory tree in Python, and what happens when the destination already exists?"
 LEAST_PAGES = 40
 STOP_SECONDS = 10
 LISTENS = re.compile(r"listens on (http://\S+)")
