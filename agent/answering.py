@@ -68,8 +68,9 @@ async def from_sources(
     evidence: Evidence | None = None,
 ) -> Answer:
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
-    grounding = await anyio.to_thread.run_sync(ground, question, reading, evidence)
-    if grounding:
+    grounding = None
+    if not _any_language(question):
+        grounding = await anyio.to_thread.run_sync(ground, question, reading, evidence)
         reading = replace(reading, context=replace(reading.context, disagreements=grounding.disagreements))
     await emit(Progress(progress.packed(reading), reading=reading))
     info = await tools.model.info()
@@ -109,10 +110,16 @@ def _marks(
 
 
 def _asking(question: Question, language: str, tools: Tools, marks: CitationReader, emit: Emit, until: float) -> Asking:
-    """Put together what a run of the model needs; one that may have to be in another language is not watched."""
-    free = question.brief or question.form is not None or asks_for_another(question.messages[-1].content)
+    """Put together what a run of the model needs; one whose language is not sure is not watched."""
     limited = question.max_total_tokens is not None
-    return Asking(tools.model, marks, emit, question.stop, until, None if free else language, limited)
+    return Asking(
+        tools.model, marks, emit, question.stop, until, None if _any_language(question) else language, limited
+    )
+
+
+def _any_language(question: Question) -> bool:
+    """Tell whether an answer is in a form of its own, or may have to be in another language than its question."""
+    return question.brief or question.form is not None or asks_for_another(question.messages[-1].content)
 
 
 def thinking_until(start: float, question: Question, info: ModelInfo) -> float:

@@ -12,7 +12,7 @@ from itertools import islice, takewhile
 
 from agent.answer_text import AnswerText
 from agent.claims import BEFORE_CHARS, MOST_CHARS, claim, unmarked
-from agent.marks import Mark, MarkReader
+from agent.marks import Code, Mark, MarkReader
 from agent.proof import Proof, Verdict
 from agent.text_fragment import at_quote
 from agent.types import Annotation, CheckedMark, CitationStyle, Cited, Source, Unsupported
@@ -25,7 +25,6 @@ FLAG = "[?]"
 # What makes a piece worth a thread: marks are proven in it.
 BRACKETS = frozenset("[]【】")
 SPACE = re.compile(r"\s+")
-FENCE = re.compile(r"`{3,}|~{3,}")
 # After so many marks in a row the next ones are others.
 MOST_TOGETHER = 20
 # A model in a loop writes thousands of marks.
@@ -56,7 +55,6 @@ class CitationReader:
     _plain: str = ""
     _since: int = 0
     _pause: str = ""
-    _in_code: bool = False
     _added: set[str] = field(default_factory=set)
 
     @property
@@ -96,13 +94,18 @@ class CitationReader:
         self._parts += parts
         while self._parts:
             part = self._parts[0]
-            if isinstance(part, str):
-                self._say_marking(part) if self.adds else self._say(part)
-                del self._parts[0]
+            if isinstance(part, Mark):
+                self._say_pause()
+                if not self._mark(final=final):
+                    break
                 continue
-            self._say_pause()
-            if not self._mark(final=final):
-                break
+            del self._parts[0]
+            if isinstance(part, Code):
+                self._say_code(part)
+            elif self.adds:
+                self._say_marking(part)
+            else:
+                self._say(part)
         if final:
             self._end()
         return self.text[start:]
@@ -116,6 +119,14 @@ class CitationReader:
     def _say(self, text: str) -> None:
         self._remember(text)
         self._written.say(text)
+
+    def _say_code(self, code: Code) -> None:
+        """Write code; what a mark stands behind does not reach over it."""
+        if self._pause:
+            self._add_mark(self._pause)
+        self._say_pause()
+        self._say(code)
+        self._since = len(self._plain)
 
     def _say_marking(self, text: str) -> None:
         """Write text, and a mark after each sentence that has none; space at its end waits for what comes."""
@@ -138,7 +149,7 @@ class CitationReader:
 
     def _add_mark(self, then: str) -> None:
         """Add a mark behind a sentence that ends here, before some space and a letter, where a page says it."""
-        said = None if self._in_code or then[-1:].islower() else self._ended(then)
+        said = None if then[-1:].islower() else self._ended(then)
         verdict = self.proof.anywhere(said) if self.proof and said and said not in self._added else None
         if said and verdict and verdict.quote:
             self._added.add(said)
@@ -152,12 +163,8 @@ class CitationReader:
         return unmarked(self._plain + line_ends, self._since)
 
     def _remember(self, text: str) -> None:
-        """Keep the end of the answer without marks, and whether a block of code is open."""
+        """Keep the end of the answer without marks."""
         self._plain += text
-        if fences := FENCE.findall(text):
-            self._in_code ^= len(fences) % 2 == 1
-            # What a mark stands behind does not reach over code.
-            self._since = len(self._plain)
         if len(self._plain) > 2 * BEFORE_CHARS:
             self._since -= len(self._plain) - BEFORE_CHARS
             self._plain = self._plain[-BEFORE_CHARS:]

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 # Possessive, so that a long run of dots or blank lines costs no more than its length.
 SENTENCE_END = re.compile(r"(?<![.!?…。！？؟।])[.!?…。！？؟।]++[\"'»”’)\]*_]*+(?=\s|\Z)|\n+")
+QUESTION_ENDS = ("?", "？", "؟")
 # What Markdown puts around words, and at the beginning of a line; underscores are more often part of a name.
 MARKUP = re.compile(r"[*`|]+|^[^\S\n]*+(?:[-+•>#]++|\d++[.)])[^\S\n]+", re.MULTILINE)
 WORD = re.compile(r"\w+")
@@ -60,7 +61,7 @@ def unmarked(before: str, since: int) -> str | None:
     opens = since == start and plain[:since].endswith("\n")
     marked = opens or (since > start and _bare(plain[start:since]))
     line = plain[plain.rfind("\n", 0, max(0, end - 1)) + 1 : end]
-    no_place = line.lstrip().startswith(("#", "|")) or line.count("`") % 2 or said.endswith(("?", "？", "؟"))
+    no_place = line.lstrip().startswith(("#", "|")) or line.count("`") % 2 or said.endswith(QUESTION_ENDS)
     return None if marked or no_place or len(WORD.findall(said)) < LEAST_WORDS else said
 
 

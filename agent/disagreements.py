@@ -52,13 +52,13 @@ class _Sentence:
 
 
 def disagreements(
-    question: str, sources: Sequence[Source], evidence: Evidence, language: str, answered: str = ""
+    question: str, sources: Sequence[Source], evidence: Evidence, answered: str = ""
 ) -> tuple[Disagreement, ...]:
     """Return what sources disagree on, the values of most pages first.
 
     They are found among the sentences that are nearest to the question, together with a sentence of its answer.
     """
-    asked, about = said(question, language), said(f"{question}\n{answered}", language)
+    asked, about = (said(text, evidence.language) for text in (question, f"{question}\n{answered}"))
     relevant = _relevant(asked, evidence.known(about.terms), sources, evidence)
     found: dict[tuple[Value, Value], list[tuple[_Sentence, _Sentence]]] = {}
     for one, other in combinations(relevant, 2):

@@ -9,7 +9,6 @@ from agent import progress
 from agent.cite import CitationReader
 from agent.claims import sentences
 from agent.disagreements import disagreements, one_sided
-from agent.language_watch import asks_for_another
 from agent.pack import of_best_pages
 from agent.proof import Proof
 from agent.support import Evidence
@@ -29,18 +28,11 @@ class Grounding:
     disagreements: tuple[Disagreement, ...]
 
 
-def ground(question: Question, reading: Reading, evidence: Evidence | None = None) -> Grounding | None:
-    """Take what was read apart; None for an answer that has no marks, or may have to be in another language.
-
-    `evidence` is that of the same reading with more sources, where there is one.
-    """
-    if question.form or question.brief or asks_for_another(question.messages[-1].content):
-        return None
-    language, sources = reading.plan.language, reading.context.sources
-    evidence = evidence or Evidence(_given(question, reading), language)
-    return Grounding(
-        evidence, Proof(evidence, language), disagreements(reading.plan.question, sources, evidence, language)
-    )
+def ground(question: Question, reading: Reading, evidence: Evidence | None = None) -> Grounding:
+    """Take what was read apart; `evidence` is that of the same reading with more sources, where there is one."""
+    evidence = evidence or Evidence(_given(question, reading), reading.plan.language)
+    found = disagreements(reading.plan.question, reading.context.sources, evidence)
+    return Grounding(evidence, Proof(evidence), found)
 
 
 def closing(marks: CitationReader, grounding: Grounding, reading: Reading) -> str:
@@ -59,7 +51,7 @@ def _against(answer: str, grounding: Grounding, reading: Reading) -> Disagreemen
     """Return the first disagreement of the pages of which the answer tells one side alone."""
     question, language, sources = reading.plan.question, reading.plan.language, reading.context.sources
     nearer = (
-        disagreements(question, sources, grounding.evidence, language, sentence)
+        disagreements(question, sources, grounding.evidence, sentence)
         for sentence in sentences(answer)[:MOST_SENTENCES]
     )
     one_sides = (one_sided(answer, found, language) for found in (grounding.disagreements, *nearer))

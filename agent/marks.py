@@ -29,8 +29,14 @@ class Mark:
     numbers: tuple[int, ...]
 
 
+class Code(str):
+    """Text in a block of code, its fences included."""
+
+    __slots__ = ()
+
+
 class MarkReader:
-    """Splits an answer as it streams: `feed` and `flush` return text and marks in their order."""
+    """Splits an answer as it streams: `feed` and `flush` return text, code and marks in their order."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -68,10 +74,14 @@ class MarkReader:
             if mark and 0 not in numbers:
                 parts += [text[said : token.start()], Mark(numbers)]
                 said = place = mark.end()
-            else:
-                self._code(token[0])
-                place = token.end()
-        parts.append(text[said:])
+                continue
+            place, block = token.end(), self.open_block
+            self._code(token[0])
+            if self.open_block != block:
+                cut = place if block else token.start()
+                parts.append(_text(text[said:cut], block))
+                said = cut
+        parts.append(_text(text[said:], self.open_block))
         return [part for part in parts if part]
 
     def _undecided(self, text: str, token: re.Match[str]) -> bool:
@@ -89,6 +99,10 @@ class MarkReader:
             self._fence = "" if self._fence == run else self._fence or run
         elif run == "\n\n" and len(self._fence) < BLOCK_FENCE:
             self._fence = ""
+
+
+def _text(text: str, block: str) -> str:
+    return Code(text) if block else text
 
 
 def _numbers(mark: str) -> tuple[int, ...]:

@@ -119,25 +119,19 @@ def unwritten(language: str) -> str:
 
 def out_of_time(language: str) -> str:
     """Say at the end of an answer that the clock ended the thinking before it."""
-    return (
-        "\n\n"
-        + _line(
-            language,
-            "The time for this answer ran out, so it was written from what was read without thinking it through.",
-            "Время на этот ответ вышло, поэтому он написан по прочитанному, без полного обдумывания.",
-        ).strip()
+    return _note(
+        language,
+        "The time for this answer ran out, so it was written from what was read without thinking it through.",
+        "Время на этот ответ вышло, поэтому он написан по прочитанному, без полного обдумывания.",
     )
 
 
 def unproven(language: str) -> str:
     """Say at the end of an answer that no page says what it says."""
-    return (
-        "\n\n"
-        + _line(
-            language,
-            "None of the pages that were read could be found to say this. Check it before you rely on it.",
-            "Ни на одной из прочитанных страниц это не нашлось. Проверьте, прежде чем на это полагаться.",
-        ).strip()
+    return _note(
+        language,
+        "None of the pages that were read could be found to say this. Check it before you rely on it.",
+        "Ни на одной из прочитанных страниц это не нашлось. Проверьте, прежде чем на это полагаться.",
     )
 
 
@@ -146,20 +140,18 @@ def disagreement(language: str, found: Disagreement) -> str:
     sides = (found.one, found.other)
     english = "\n".join(f"- “{each.quote}” [{each.number}] (sites: {each.sites})" for each in sides)
     russian = "\n".join(f"- «{each.quote}» [{each.number}] (сайтов: {each.sites})" for each in sides)
-    told = _line(language, f"The pages disagree:\n{english}", f"Страницы расходятся:\n{russian}").strip()
-    return f"\n\n{told}"
+    return _note(language, f"The pages disagree:\n{english}", f"Страницы расходятся:\n{russian}")
 
 
 def anew(language: str) -> str:
     """Say in mid-answer that the model left its language, and that the answer follows once more."""
     return (
-        "\n\n"
-        + _line(
+        _note(
             language,
             "The model slipped into another language. Once more:",
             "Модель перешла на другой язык. Ещё раз:",
         )
-        + "\n"
+        + "\n\n"
     )
 
 
@@ -177,6 +169,11 @@ def _sought(plan: Plan) -> str:
 def _skipped(language: str, coverage: Coverage) -> str:
     rows = sorted(coverage.skipped.items(), key=lambda row: -row[1])
     return ", ".join(f"{REASONS[reason][language == 'ru']}: {count}" for reason, count in rows)
+
+
+def _note(language: str, english: str, russian: str) -> str:
+    """Write a paragraph of its own, behind what the model said."""
+    return "\n\n" + _line(language, english, russian).strip()
 
 
 def _line(language: str, english: str, russian: str) -> str:

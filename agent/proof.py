@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.claims import sentences
+from agent.claims import QUESTION_ENDS, sentences
 from agent.support import Evidence, Support
 from agent.support_weights import SUPPORTED
 from retrieval.types import Document
@@ -16,7 +16,6 @@ from retrieval.types import Document
 MOST_CLAIMS = 200
 # A claim of fewer terms says too little to be held against a page, and a question says nothing.
 LEAST_TERMS = 2
-QUESTION_ENDS = ("?", "？", "؟")
 MOST_TOGETHER = 3
 OF_PAGES = re.compile(r"\b(?:(?:web ?)?pages?|sources?|passages?|texts?)\b|страниц|источник|отрывк", re.IGNORECASE)
 # Of an answer that no mark proves, so many sentences are looked for on all pages.
@@ -43,12 +42,11 @@ class Verdict:
 class Proof:
     """Judges the marks of one answer by what it may rest on: `evidence`, some of each page of its sources in it.
 
-    `language` is the answer's, a two-letter code. A page in another is not judged: it has other words for the same.
+    A page in another language than the answer's is not judged: it has other words for the same.
     """
 
-    def __init__(self, evidence: Evidence, language: str) -> None:
+    def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
-        self._language = language
         self._known: dict[tuple[str, ...], Sequence[Verdict]] = {}
         self._quoted: Mapping[str, str] = {}
 
@@ -129,7 +127,7 @@ class Proof:
         return found
 
     def _foreign(self, page: Document) -> bool:
-        return (page.language or self._language) != self._language
+        return page.language not in (None, "", self._evidence.language)
 
 
 def _holds(support: Support) -> bool:

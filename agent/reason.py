@@ -197,7 +197,7 @@ class _Run:
         def read() -> str:
             return self.marks.feed(text) + (self.marks.flush() if end else "")
 
-        return await anyio.to_thread.run_sync(read) if end or self.marks.takes_time(text) else read()
+        return await anyio.to_thread.run_sync(read) if self.marks.takes_time(text) else read()
 
     async def _show_thought(self, text: str) -> None:
         if text:

@@ -111,7 +111,7 @@ class Evidence:
     """What an answer may rest on: passages of pages, each once. `language` is a two-letter code."""
 
     def __init__(self, passages: Iterable[Passage], language: str) -> None:
-        self._language = language
+        self.language = language
         of_pages: dict[str, dict[int, Passage]] = {}
         for passage in passages:
             rows = of_pages.setdefault(urls.printable(passage.document.url), {passage.start: passage})
@@ -133,19 +133,20 @@ class Evidence:
 
     def terms(self, claim: str) -> int:
         """Count the terms of a claim: its words that say something."""
-        return len(said(claim, self._language).terms)
+        return len(said(claim, self.language).terms)
 
     def denies(self, claim: str) -> bool:
         """Tell whether a claim negates something."""
-        return said(claim, self._language).negative
+        return said(claim, self.language).negative
 
     def support(self, claim: str, addresses: Sequence[str]) -> list[Support]:
         """Tell how well pages support a claim together, a part of it each; gives what each says of it.
 
         Raises KeyError for a page that is not among these.
         """
-        asked = said(claim, self._language)
-        pages = [self.page(url) for url in addresses]
+        return self._supported(claim, said(claim, self.language), [self.page(url) for url in addresses])
+
+    def _supported(self, claim: str, asked: Said, pages: Sequence[PageText]) -> list[Support]:
         windows = [self._nearest(asked, page) for page in pages]
         score = self._score(claim, asked, _joined(windows), pages)
         return [
@@ -157,9 +158,9 @@ class Evidence:
 
         The pages `but` are left out; None where there are no others.
         """
-        asked = said(claim, self._language)
+        asked = said(claim, self.language)
         known = {urls.printable(url) for url in but}
-        others = [page for url, page in self._pages.items() if url not in known and page.language == self._language]
+        others = [page for url, page in self._pages.items() if url not in known and page.language == self.language]
         others.sort(key=lambda page: -self._share(asked, page.whole.terms, page.whole.numbers))
         worth = {term: self._rarity(term) for term in asked.terms} | dict.fromkeys(asked.numbers, self._number_worth)
 
@@ -168,12 +169,12 @@ class Evidence:
 
         # By their best sentence: a page that has each word somewhere says nothing by that.
         others = sorted(others[:PAGES_LOOKED_THROUGH], key=best_sentence, reverse=True)
-        found = (self.support(claim, [page.document.url])[0] for page in others[:PAGES_ELSEWHERE])
+        found = (self._supported(claim, asked, [page])[0] for page in others[:PAGES_ELSEWHERE])
         return max(found, key=lambda support: support.score, default=None)
 
     def features(self, claim: str, url: str) -> dict[str, float]:
         """Return what the figure is made of, for fitting its weights."""
-        page, asked = self.page(url), said(claim, self._language)
+        page, asked = self.page(url), said(claim, self.language)
         return self._features(claim, asked, self._nearest(asked, page), [page])
 
     def _score(self, claim: str, asked: Said, window: Window, pages: Sequence[PageText]) -> float:

@@ -22,7 +22,7 @@ def sources(*texts, language="en", titles=()):
 
 def found(question, given, language="en", answered=""):
     evidence = Evidence([source.passages[0].passage for source in given], language)
-    return disagreements(question, given, evidence, language, answered)
+    return disagreements(question, given, evidence, answered)
 
 
 @pytest.mark.parametrize(

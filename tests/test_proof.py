@@ -25,7 +25,7 @@ BOAT = Document(
 
 
 def proof_of(*passages):
-    return Proof(Evidence(passages, "en"), "en")
+    return Proof(Evidence(passages, "en"))
 
 
 PROOF = proof_of(*PASSAGES, Passage(BOAT, 0, len(BOAT.text)))
