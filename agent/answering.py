@@ -70,7 +70,7 @@ async def from_sources(
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
     grounding = None
     if not _any_language(question):
-        grounding = await anyio.to_thread.run_sync(ground, question, reading, evidence)
+        grounding = await anyio.to_thread.run_sync(ground, question, reading, tools.embedder, evidence)
         reading = replace(reading, context=replace(reading.context, disagreements=grounding.disagreements))
     await emit(Progress(progress.packed(reading), reading=reading))
     info = await tools.model.info()

@@ -6,6 +6,7 @@ Both functions block, for a tenth of a second where pages are long: call them in
 from dataclasses import dataclass
 
 from agent import progress
+from agent.across import Across
 from agent.cite import CitationReader
 from agent.claims import sentences
 from agent.disagreements import disagreements, one_sided
@@ -13,6 +14,7 @@ from agent.pack import of_best_pages
 from agent.proof import Proof
 from agent.support import Evidence
 from agent.types import Disagreement, Question, Reading
+from retrieval.rank import Embedder
 from retrieval.types import Passage
 
 # So many sentences of an answer are held against what the pages disagree on.
@@ -28,11 +30,18 @@ class Grounding:
     disagreements: tuple[Disagreement, ...]
 
 
-def ground(question: Question, reading: Reading, evidence: Evidence | None = None) -> Grounding:
+def ground(
+    question: Question, reading: Reading, embedder: Embedder | None, evidence: Evidence | None = None
+) -> Grounding:
     """Take what was read apart; `evidence` is that of the same reading with more sources, where there is one."""
     evidence = evidence or Evidence(_given(question, reading), reading.plan.language)
     found = disagreements(reading.plan.question, reading.context.sources, evidence)
-    return Grounding(evidence, Proof(evidence), found)
+    return Grounding(evidence, Proof(evidence, _across(embedder, evidence.language)), found)
+
+
+def _across(embedder: Embedder | None, language: str) -> Across | None:
+    """Return what judges pages in other languages, for an embedder whose cosines are of a known scale."""
+    return Across(embedder, language) if embedder and embedder.unrelated_below is not None else None
 
 
 def closing(marks: CitationReader, grounding: Grounding, reading: Reading) -> str:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.across import Across
+from agent.across_weights import PROVEN
 from agent.claims import QUESTION_ENDS, sentences
 from agent.support import Evidence, Support
 from agent.support_weights import SUPPORTED
@@ -42,11 +44,12 @@ class Verdict:
 class Proof:
     """Judges the marks of one answer by what it may rest on: `evidence`, some of each page of its sources in it.
 
-    A page in another language than the answer's is not judged: it has other words for the same.
+    `across` judges pages in another language than the answer's, which have other words for the same; None: nothing
+    does.
     """
 
-    def __init__(self, evidence: Evidence) -> None:
-        self._evidence = evidence
+    def __init__(self, evidence: Evidence, across: Across | None = None) -> None:
+        self._evidence, self._across = evidence, across
         self._known: dict[tuple[str, ...], Sequence[Verdict]] = {}
         self._quoted: Mapping[str, str] = {}
 
@@ -95,21 +98,24 @@ class Proof:
     def _judged(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
         if self._evidence.terms(claim) < LEAST_TERMS or claim.endswith(QUESTION_ENDS):
             return [Verdict(page) for page in pages]
-        foreign = [self._foreign(page) for page in pages]
-        judged = [page for page, other in zip(pages, foreign, strict=True) if not other]
-        own = iter(self._of_pages(claim, judged, alone=not any(foreign)))
-        return [Verdict(page) if other else next(own) for page, other in zip(pages, foreign, strict=True)]
+        own = iter(self._of_own(claim, [page for page in pages if not self._foreign(page)]))
+        verdicts = [self._of_foreign(claim, page) if self._foreign(page) else next(own) for page in pages]
+        if not any(verdict.holds for verdict in verdicts):
+            elsewhere = self._evidence.elsewhere(claim, {page.url for page in pages})
+            if elsewhere and _holds(elsewhere):
+                return [_verdict(elsewhere)] * len(pages)
+        return verdicts
 
-    def _of_pages(self, claim: str, pages: Sequence[Document], *, alone: bool) -> Sequence[Verdict]:
-        """Judge pages in the answer's language; `alone`: the claim rests on nothing else."""
+    def _of_foreign(self, claim: str, page: Document) -> Verdict:
+        support = self._across.support(claim, self._evidence.page(page.url)) if self._across else None
+        return _verdict(support, PROVEN) if support else Verdict(page)
+
+    def _of_own(self, claim: str, pages: Sequence[Document]) -> Sequence[Verdict]:
+        """Judge pages in the answer's language."""
         found = [self._evidence.support(claim, [page.url])[0] for page in pages]
         if len(pages) > 1 and not any(map(_holds, found)):
             together = {support.page.url: support for support in self._together(claim, [page.url for page in pages])}
             found = [together.get(support.page.url, support) for support in found]
-        if alone and pages and not any(map(_holds, found)):
-            elsewhere = self._evidence.elsewhere(claim, {page.url for page in pages})
-            if elsewhere and _holds(elsewhere):
-                return [_verdict(elsewhere)] * len(pages)
         return [_verdict(support) for support in found]
 
     def _together(self, claim: str, addresses: Sequence[str]) -> Sequence[Support]:
@@ -134,6 +140,7 @@ def _holds(support: Support) -> bool:
     return support.score >= SUPPORTED
 
 
-def _verdict(support: Support) -> Verdict:
+def _verdict(support: Support, from_score: float = SUPPORTED) -> Verdict:
     page = support.page
-    return Verdict(page, support.score, page.text[support.start : support.end].strip() if _holds(support) else None)
+    proven = support.score >= from_score
+    return Verdict(page, support.score, page.text[support.start : support.end].strip() if proven else None)

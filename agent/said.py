@@ -23,6 +23,8 @@ MONTHS: Final = {
     **{stem_ + end: number for number, stem_ in enumerate(RUSSIAN_MONTHS, 1) for end in RUSSIAN_ENDS},
     "Sept": 9,
 }
+# Begins the term of a month, with a space, which no other term has.
+MONTH: Final = "month"
 SEPARATED: Final = re.compile(r"(?<![\d.,])[1-9]\d{0,2}([,'\u00a0\u202f\u2009 ])\d{3}(?:\1\d{3})*+(?!\d)")
 # A point may be a decimal one: where it stands before three figures once, it is that outside of these.
 POINTED: Final = re.compile(r"(?<![\d.,])[1-9]\d{0,2}\.\d{3}(?:\.\d{3})++(?!\d)")
@@ -119,6 +121,11 @@ def said(text: str, language: str, start: int = 0, end: int = 0) -> Said:
     )
 
 
+def is_month(term: str) -> bool:
+    """Tell whether a term is that of a month, which is the same in all languages."""
+    return term.startswith(f"{MONTH} ")
+
+
 def normal(text: str, language: str) -> str:
     """Bring what can be written in several ways to one."""
     text = text.replace("\u0301", "")
@@ -159,7 +166,7 @@ def _judged(word: str, language: str) -> tuple[Kind, str]:
     if small in NEGATIONS:
         return "negation", ""
     if word in MONTHS or (small in MONTHS and small != "may"):
-        return "name", f"month {MONTHS.get(word) or MONTHS[small]}"
+        return "name", f"{MONTH} {MONTHS.get(word) or MONTHS[small]}"
     if small in FUNCTION_WORDS:
         return "function", ""
     return ("name" if word[0].isupper() else "word"), stem(small, language)

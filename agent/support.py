@@ -51,7 +51,7 @@ class Support:
 
 
 class PageText:
-    """The sentences of one page that stand in its passages, best first, in the order of the page."""
+    """The sentences of one page that stand in its passages, in the order of the page; in `ranked`, in that of these."""
 
     def __init__(self, passages: Sequence[Passage], language: str) -> None:
         self.document = passages[0].document
@@ -59,7 +59,8 @@ class PageText:
         self.title = said(self.document.title, language)
         rows = sorted(passages, key=lambda passage: passage.start)
         all_sentences = (sentence for passage in passages for sentence in _sentences(passage, language))
-        self.sentences = sorted(islice(all_sentences, SENTENCES_OF_PAGE), key=lambda sentence: sentence.start)
+        self.ranked = list(islice(all_sentences, SENTENCES_OF_PAGE))
+        self.sentences = sorted(self.ranked, key=lambda sentence: sentence.start)
         self.squeezed = " … ".join(_squeezed(passage.text) for passage in rows)
         self.whole = Window((self.title, *self.sentences), frozenset())
 
@@ -227,10 +228,10 @@ class Evidence:
         return {
             "words": self._share(asked, window.terms, window.numbers),
             "words on page": self._share(asked, whole.terms, whole.numbers),
-            "numbers missing": _missing(asked.numbers, window.numbers),
-            "numbers not on page": _missing(asked.numbers, whole.numbers),
-            "names missing": _missing(asked.names, window.titled),
-            "names not on page": _missing(asked.names, whole.terms),
+            "numbers missing": missing(asked.numbers, window.numbers),
+            "numbers not on page": missing(asked.numbers, whole.numbers),
+            "names missing": missing(asked.names, window.titled),
+            "names not on page": missing(asked.names, whole.terms),
             "negated otherwise": min(2, len(shared & (asked.negated ^ window.negated))),
             "negative alone": float(asked.negative and not window.negative),
             "length": math.log(1 + len(asked.terms)),
@@ -249,7 +250,8 @@ def _joined(windows: Sequence[Window]) -> Window:
     return Window(sentences, frozenset().union(*(window.titled for window in windows)))
 
 
-def _missing(wanted: Set[str], found: Set[str]) -> float:
+def missing(wanted: Set[str], found: Set[str]) -> float:
+    """Return the share of what is wanted that was not found; 0 where nothing is wanted."""
     return len(wanted - found) / len(wanted) if wanted else 0.0
 
 

@@ -26,6 +26,8 @@ from retrieval.words import stems
 from tests.benchmarks import servers
 
 QA = servers.DATA / "data" / "qa"
+# The same questions in two languages.
+TRANSLATED = ("xquad_ru", "xquad_en")
 SETS = ("rurag", "xquad_ru", "xquad_en", "clapnq", "musique", "hotpot", "mhr")
 # How many pages a search gives, how much of each it looks at, and how many are taken to have been read.
 FOUND, INDEXED_CHARS = 20, 3_000
@@ -123,6 +125,29 @@ def pairs(seed: int = 1) -> list[Pair]:
         read = (claim.page, *found)[:READ]
         true = Pair(claim.text, claim.page, True, claim.kind, claim.language, group, claim.question, read)
         out += [true, *spoilt(claim, true, found, draw)]
+    return out
+
+
+def crossed(seed: int = 1) -> list[Pair]:
+    """Make the pairs whose page is in the other language: of questions that are asked in both over the same text."""
+    collection, draw = Collection(), random.Random(seed)
+    rows = [row for row in _rows("questions.jsonl") if row["set"] in TRANSLATED]
+    other_of = {(row["lang"], row["question"]): row["question_other"] for row in rows}
+    page_of = {row["question"]: collection.by_id[row["evidence"][0]["doc_id"]] for row in rows}
+    out = []
+    for claim in claims(collection):
+        other = other_of.get((claim.language, claim.question), "")
+        if other not in page_of:
+            continue
+        found = tuple(page for page in collection.found(other) if page.text != page_of[other].text)
+        read = (page_of[other], *found)[:READ]
+        true = Pair(claim.text, read[0], True, claim.kind, claim.language, read[0].url, other, read)
+        own = tuple(page for page in collection.found(claim.question) if page.text != claim.page.text)
+        # Its names and halves come from pages in its own language, its other page from those in the other.
+        untrue = [pair for pair in spoilt(claim, true, own, draw) if pair.kind != "another page"]
+        foreign = (page for page in read[1:6] if page.language != claim.language)
+        others = [replace(true, page=page, supported=False, kind="another page") for page in foreign]
+        out += [true, *(untrue or [draw.choice(others)])]
     return out
 
 

@@ -62,7 +62,7 @@ def proving(pair: Pair, others: Sequence[Pair]) -> float:
     given = tuple(Ranked(passage, 1.0, 1.0) for passage in passages)
     reading = Reading(plan, given, Context("", sources), Coverage(), Timings())
     start = time.perf_counter()
-    grounding = ground(Question((Message("user", pair.question),)), reading)
+    grounding = ground(Question((Message("user", pair.question),)), reading, None)
     assert grounding
     marks = CitationReader(sources, proof=grounding.proof)
     marks.feed(answer)

@@ -35,15 +35,15 @@ def main() -> None:
     table = np.array([[row[name] for name in names] for row in rows])
     labels = np.array([pair.supported for pair in made])
     fitted = fit(table, labels, REGULARIZATION)
-    supported = threshold(fitted.scores(table), labels)
+    supported = threshold(fitted.scores(table), labels, PRECISION)
     TARGET.write_text(fitted.module(DOCSTRING, names, SUPPORTED=supported), encoding="utf-8")
 
 
-def threshold(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+def threshold(scores: NDArray[np.float64], labels: NDArray[np.bool_], least: float) -> float:
     """Return the lowest score from which on the precision is high enough."""
     order = np.argsort(-scores)
     precision = np.cumsum(labels[order]) / np.arange(1, len(order) + 1)
-    return float(scores[order][np.flatnonzero(precision >= PRECISION)[-1]])
+    return float(scores[order][np.flatnonzero(precision >= least)[-1]])
 
 
 if __name__ == "__main__":
