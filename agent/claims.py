@@ -12,8 +12,9 @@ from itertools import pairwise
 # Possessive, so that a long run of dots or blank lines costs no more than its length.
 SENTENCE_END = re.compile(r"(?<![.!?…。！？؟।])[.!?…。！？؟।]++[\"'»”’)\]*_]*+(?=\s|\Z)|\n+")
 QUESTION_ENDS = ("?", "？", "؟")
-# What Markdown puts around words, and at the beginning of a line; underscores are more often part of a name.
-MARKUP = re.compile(r"[*`|]+|^[^\S\n]*+(?:[-+•>#]++|\d++[.)])[^\S\n]+", re.MULTILINE)
+# What Markdown puts around words, and at the beginning of a line; underscores are more often part of a name. That
+# something is code tells what it is.
+MARKUP = re.compile(r"[*|]+|^[^\S\n]*+(?:[-+•>#]++|\d++[.)])[^\S\n]+", re.MULTILINE)
 WORD = re.compile(r"\w+")
 # Fewer words are no claim.
 LEAST_WORDS = 3
@@ -24,8 +25,9 @@ BEFORE_CHARS = 2 * MOST_CHARS
 
 
 def claim(before: str, after: str, since: int, *, final: bool) -> str | None:
-    """Return what a mark between two texts vouches for, without Markdown; None where more text must come to tell.
+    """Return what a mark between two texts vouches for; None where more text must come to tell.
 
+    Of Markdown only the marks of code stay.
     The texts are those around it without marks; at `since` in `before` stands the mark before it, if there is one.
     `final`: no more will come.
     """
@@ -46,8 +48,9 @@ def claim(before: str, after: str, since: int, *, final: bool) -> str | None:
 
 
 def unmarked(before: str, since: int) -> str | None:
-    """Return the sentence that ends a text, without Markdown; None where it has a mark, the last one being at `since`.
+    """Return the sentence that ends a text; None where it has a mark, the last one being at `since`.
 
+    Of Markdown only the marks of code stay.
     Also None where the text ends in no sentence, in a heading, in code, in a row of a table, in a question, or in a
     sentence of too few words to claim something.
     """
@@ -66,7 +69,7 @@ def unmarked(before: str, since: int) -> str | None:
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of a text that say something, without Markdown."""
+    """Return the sentences of a text that say something; of Markdown only the marks of code stay."""
     ends = [found.end() for found in SENTENCE_END.finditer(text)]
     parts = (_bare(text[start:end]) for start, end in pairwise([0, *ends, len(text)]))
     return [part for part in parts if len(WORD.findall(part)) >= LEAST_WORDS]

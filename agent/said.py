@@ -49,6 +49,8 @@ NUMBER_WORDS: Final = {
     )
     for word in words.split()
 }  # fmt: skip
+# A command, a function, a module: as exact as a name.
+CODE: Final = re.compile(r"`+([^`\n]+)`")
 DIGIT: Final = re.compile(r"\d")
 APOSTROPHES: Final = frozenset("'’")
 CONTRACTED: Final = re.compile(r"\b\w+n['’]t\b")
@@ -98,13 +100,14 @@ def said(text: str, language: str, start: int = 0, end: int = 0) -> Said:
     words = WORD.findall(text)
     # A capital begins every sentence: its first word is a name where another name follows.
     named = len(words) > 1 and words[1][0].isupper()
+    code = frozenset(WORD.findall(" ".join(CODE.findall(text))) if "`" in text else ())
     for place, word in enumerate(words):
         kind, term = _judged(word, language)
         if kind == "negation":
             negation = negative = True
         if not term:
             continue
-        is_name = kind == "name" and (place > 0 or named)
+        is_name = (kind == "name" and (place > 0 or named)) or (kind in ("name", "word") and word in code)
         if is_name or kind == "number":
             marked.append(len(terms))
         if is_name:

@@ -50,6 +50,11 @@ def test_names_numbers_and_negations_are_told():
     assert [found.terms[place] for place in found.marked] == ["brandt", "tower", "month 5", "1974"]
 
 
+def test_code_is_as_exact_as_a_name():
+    assert said("Use the `fileinput` module", "en").names == {"fileinput"}
+    assert said("Вызовите `re.sub` один раз", "ru").names == {"re", "sub"}
+
+
 @given(st.text(alphabet="0123456789.,' -−\u00a0mтыс", max_size=60), st.sampled_from(["en", "ru", "de"]))
 def test_any_figures_can_be_read(text, language):
     assert all(float(number) is not None for number in said(text, language).numbers if len(number) < 20)

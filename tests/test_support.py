@@ -46,6 +46,8 @@ EVIDENCE = Evidence(PASSAGES, "en")
         ("Длина Старого моста — 1520 метров", BRIDGE, True),
         ("Мост не является памятником архитектуры", BRIDGE, True),
         ("The tower is open to visitors", TOWER, False),
+        ("The `tower` is 214 metres high", TOWER, True),
+        ("The `beacon` of the tower is 214 metres high", TOWER, False),
         ("Its antenna was replaced on 03.03.1998", TOWER, True),
         ("The tower is -214 metres high and is not open to visitors.", TOWER, False),
         ("About 40 thousand people look at the tower every year", TOWER, True),
