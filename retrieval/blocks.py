@@ -4,11 +4,12 @@ A block knows its text, how much of it is links, and the elements around it. Wha
 styles, hidden elements) has no blocks. Says nothing about which blocks matter: see `retrieval.main_text`.
 """
 
-import re
 from dataclasses import dataclass, field
 
 from lxml import etree
 from lxml.etree import _Element
+
+from retrieval.hidden import Hidden
 
 BORDERS = frozenset(
     (
@@ -24,7 +25,6 @@ UNSEEN = frozenset(
         "textarea", "video",
     )
 )  # fmt: skip
-HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 
 
@@ -44,7 +44,7 @@ class Block:
 
 def blocks(tree: _Element) -> list[Block]:
     """Cut a page, in the order of its text."""
-    cutter = _Cutter()
+    cutter = _Cutter(Hidden(tree))
     for event, element in etree.iterwalk(tree, events=("start", "end", "comment", "pi")):
         cutter.see(event, element)
     return cutter.blocks
@@ -54,6 +54,7 @@ def blocks(tree: _Element) -> list[Block]:
 class _Cutter:
     """Collects text between borders. `unseen` and `links` count the open elements of the kind."""
 
+    hidden: Hidden
     blocks: list[Block] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     link_chars: int = 0
@@ -70,7 +71,7 @@ class _Cutter:
             self._text(element.tail)
 
     def _open(self, element: _Element) -> None:
-        if self.unseen or element.tag in UNSEEN or _hidden(element):
+        if self.unseen or element.tag in UNSEEN or self.hidden(element):
             self.unseen += 1
             return
         if element.tag in BORDERS:
@@ -103,13 +104,6 @@ class _Cutter:
             self.blocks.append(Block(kept, share, self.around[-1]))
         self.pieces.clear()
         self.link_chars = 0
-
-
-def _hidden(element: _Element) -> bool:
-    if element.tag in ("html", "body"):
-        return False  # pages that a script shows when it has run
-    style = element.get("style")
-    return element.get("hidden") is not None or bool(style and HIDDEN_STYLE.search(style))
 
 
 def _lines(text: str) -> str:

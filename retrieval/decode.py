@@ -25,6 +25,10 @@ MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "
 META = re.compile(rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*(?!utf-16)([a-z0-9_:-]{2,40})""", re.IGNORECASE)
 XML = re.compile(rb"""\s{0,20}<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([a-z0-9_:-]{2,40})""", re.IGNORECASE)
 META_BYTES = 4_096
+# A switch to Japanese characters, in ISO-2022-JP.
+ISO_2022 = re.compile(rb"\x1b\$[@B]")
+# In UTF-16 of markup, of the bytes in every other place at least so many are zero, of those between at most so many.
+LEAST_ZEROS, FEW_ZEROS = 0.25, 0.02
 DETECTOR_BYTES = 65_536
 # A label that fits leaves hardly a character undecoded; one that lies leaves many.
 MAX_DAMAGE = 0.01
@@ -46,6 +50,8 @@ def decode(body: bytes, label: str | None) -> str | None:
     for mark, codec in MARKS:
         if body.startswith(mark):
             return body[len(mark) :].decode(codec, "replace")
+    if wide := _wide(body):
+        return body.decode(wide, "replace")
     for codec in _candidates(body, label):
         text = body.decode(codec, "replace")
         if text.count("\ufffd") <= MAX_DAMAGE * len(text) and not _is_misread(text, codec):
@@ -53,11 +59,22 @@ def decode(body: bytes, label: str | None) -> str | None:
     return _detected(body)
 
 
+def _wide(body: bytes) -> str | None:
+    """Tell UTF-16 without a mark by the zeros beside its ASCII, as markup has it."""
+    head = body[:META_BYTES]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) < LEAST_ZEROS * len(head) / 2 or min(even, odd) > FEW_ZEROS * len(head) / 2:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
 def _candidates(body: bytes, label: str | None) -> list[str]:
-    codecs = [] if not _is_utf8(body) else ["utf-8"]
     meta = XML.match(body[:META_BYTES]) or META.search(body[:META_BYTES])
     labels = [label, meta[1].decode("ascii").lower() if meta else None]
-    return codecs + [CODECS[name] for name in labels if name in CODECS]
+    codecs = [CODECS[name] for name in labels if name in CODECS]
+    # Written in ASCII characters alone, it would pass for UTF-8.
+    escaped = ["iso2022_jp"] if ISO_2022.search(body) and "iso2022_jp" in codecs else []
+    return [*escaped, *(["utf-8"] if _is_utf8(body) else []), *codecs]
 
 
 def _is_utf8(body: bytes) -> bool:

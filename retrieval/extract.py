@@ -22,11 +22,13 @@ from typing import Any, Self
 
 from pebble import ProcessExpired, ProcessPool
 
-from retrieval import pdf, urls
+from retrieval import pdf, signatures, stand_ins, urls
 from retrieval.limits import ExtractLimits
 from retrieval.types import Document, Page, Skipped, SkipReason
 
 TAGS_BEFORE_PARSING = 40_000
+# A tag of so many attributes: parsing takes the square of their number.
+MANY_ATTRIBUTES = re.compile(r"<[a-zA-Z](?:[^<>\s]*+\s++){2000}")
 PARENT_DEATH_SIGNAL = 1
 # NUL and other controls, lone surrogates, zero-width and bidirectional controls, tag characters, variation selectors.
 INVISIBLE = re.compile(
@@ -84,15 +86,15 @@ def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
 
     if pdf.is_pdf(page.body):
         return _pdf(page, limits)
-    if page.content_type in pdf.TYPES:
-        return _skipped(page, SkipReason.WRONG_TYPE, "called a PDF, but none")
+    if kind := "called a PDF, but none" if page.content_type in pdf.TYPES else signatures.binary_kind(page.body):
+        return _skipped(page, SkipReason.WRONG_TYPE, kind)
     html = decode(page.body, page.charset)
     if html is None:
         return _skipped(page, SkipReason.BAD_ENCODING, "no encoding fits")
     if "\x00" in html[:1000] and html.count("\x00") > len(html) / 100:
         return _skipped(page, SkipReason.WRONG_TYPE, "binary data")
-    if len(MARKUP.findall(html)) > TAGS_BEFORE_PARSING:
-        return _skipped(page, SkipReason.PARSER_LIMIT, "too many tags")
+    if len(MARKUP.findall(html)) > TAGS_BEFORE_PARSING or MANY_ATTRIBUTES.search(html):
+        return _skipped(page, SkipReason.PARSER_LIMIT, "too many tags or attributes")
     fields = _plain(html) if page.content_type in ("text/plain", "text/markdown") else _main_content(html, page.url)
     return _finished(page, fields, limits)
 
@@ -105,9 +107,11 @@ def _pdf(page: Page, limits: ExtractLimits) -> Document | Skipped:
 
 
 def _finished(page: Page, fields: dict[str, Any], limits: ExtractLimits) -> Document | Skipped:
-    text = readable(fields["text"])[: limits.max_chars]
+    text = stand_ins.without_paywall(readable(fields["text"])[: limits.max_chars])
     if len(text) < limits.min_chars:
         return _skipped(page, SkipReason.EMPTY, f"{len(text)} characters after cleaning")
+    if kind := stand_ins.stand_in(fields["title"], text):
+        return _skipped(page, SkipReason.EMPTY, kind)
     return _document(page, fields, text, limits)
 
 

@@ -5,7 +5,7 @@ No cookies, no proxies from the environment, nothing that a page names is follow
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,7 @@ import anyio.to_thread
 import httpcore2
 import httpx2
 
-from retrieval import freshness, pdf, urls
+from retrieval import content_coding, freshness, pdf, signatures, urls
 from retrieval.backoff import Backoff, clock_time
 from retrieval.guard import BlockedAddress, Guard, GuardedBackend
 from retrieval.limits import BackoffLimits, FetchLimits, RobotsLimits
@@ -29,11 +29,9 @@ USER_AGENT = f"{ROBOT}/0.1 (self-hosted reader; one fetch per question)"
 HEADERS = {
     "User-Agent": USER_AGENT,
     "Accept": "text/html,application/xhtml+xml,application/pdf;q=0.9,text/plain;q=0.8,*/*;q=0.1",
-    # Only codings whose output can be bounded while decoding.
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": content_coding.OFFERED,
 }
 KEEP_ALIVE_SECONDS = 5.0
-CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_MODIFIED = 304
 # What servers call a download that they know nothing about; read if it begins like a PDF.
@@ -115,7 +113,7 @@ class Fetcher:
                 return _skipped(hit, error.reason, error.detail, start, error.status)
             except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol, OSError) as error:
                 return _skipped(hit, SkipReason.NETWORK_ERROR, repr(error), start)
-            except httpx2.DecodingError as error:
+            except content_coding.DamagedBody as error:
                 return _skipped(hit, SkipReason.BAD_ENCODING, repr(error), start)
 
     @asynccontextmanager
@@ -138,11 +136,11 @@ class Fetcher:
                 if stale and conditions and reply.status == NOT_MODIFIED:
                     renewed = freshness.renewed(stale.headers, _freshness_headers(headers))
                     return replace(stale, hit=hit, headers=renewed, ms=_ms_since(start), cached=True)
-                if reply.status not in REDIRECTS:
+                if reply.status not in REDIRECTS or "location" not in headers:
                     body = await self._body(reply, headers)
                     kind, charset = content_type(headers)
                     return Page(hit, url, kind, charset, body, _ms_since(start), _freshness_headers(headers))
-                url = self._checked(urljoin(url, _location(headers)))
+                url = self._next(url, headers)
         raise _Refused(SkipReason.NETWORK_ERROR, f"more than {self._limits.redirects} redirects")
 
     @asynccontextmanager
@@ -173,26 +171,35 @@ class Fetcher:
             async with self._asked(url) as (reply, headers):
                 if reply.status not in REDIRECTS:
                     return RobotsReply(reply.status, await self._beginning(reply, headers))
-                url = self._checked(urljoin(url, _location(headers)))
+                url = self._next(url, headers)
         return RobotsReply(404)
 
     async def _beginning(self, reply: httpcore2.Response, headers: httpx2.Headers) -> bytes:
         """Read as much of a robots.txt as is parsed: a longer one counts up to there."""
         assert self._robots_limits is not None
         _check_coding(reply, headers)
-        stream = _CountedStream(reply, self._limits.wire_bytes)
         body = bytearray()
-        async with aclosing(httpx2.Response(reply.status, headers=headers, stream=stream).aiter_bytes()) as pieces:
+        async with aclosing(_unpacked(reply, headers, self._limits.wire_bytes)) as pieces:
             async for piece in pieces:
                 body += piece
                 if len(body) >= self._robots_limits.parsed_bytes:
                     break
         return bytes(body)
 
+    def _next(self, url: str, headers: httpx2.Headers) -> str:
+        try:
+            return self._checked(urljoin(url, _location(headers)))
+        except ValueError as error:
+            raise _Refused(SkipReason.BLOCKED_ADDRESS, "the address is no web address") from error
+
     def _checked(self, url: str) -> str:
         canonical = urls.canonical(url)
         if canonical is None or len(canonical) > self._limits.url_chars:
             raise _Refused(SkipReason.BLOCKED_ADDRESS, "the address is no web address")
+        try:
+            httpx2.URL(canonical)
+        except httpx2.InvalidURL as error:
+            raise _Refused(SkipReason.BLOCKED_ADDRESS, "the address is no web address") from error
         return canonical
 
     async def _body(self, reply: httpcore2.Response, headers: httpx2.Headers) -> bytes:
@@ -207,19 +214,20 @@ class Fetcher:
 
     async def _read(self, reply: httpcore2.Response, headers: httpx2.Headers) -> bytes:
         """Read and decode the body; both sizes are counted as it comes, so that a bomb is never unpacked."""
-        stream = _CountedStream(reply, self._most_wire_bytes(headers))
-        wire = httpx2.Response(reply.status, headers=headers, stream=stream)
         body = bytearray()
-        async for piece in wire.aiter_bytes():
-            body += piece
-            if len(body) >= pdf.MAGIC_WITHIN_BYTES:
-                self._check_body(body, headers, reply.status)
+        async with aclosing(_unpacked(reply, headers, self._most_wire_bytes(headers))) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) >= pdf.MAGIC_WITHIN_BYTES:
+                    self._check_body(body, headers, reply.status)
         self._check_body(body, headers, reply.status)
         return bytes(body)
 
     def _check_body(self, body: bytearray, headers: httpx2.Headers, status: int) -> None:
         """Refuse what has come of a body so far: its first bytes tell what it is."""
         is_pdf = pdf.is_pdf(body)
+        if kind := signatures.binary_kind(body):
+            raise _Refused(SkipReason.WRONG_TYPE, kind, status)
         if content_type(headers)[0] in BINARY_TYPES and not is_pdf:
             raise _Refused(SkipReason.WRONG_TYPE, "a download that is no PDF", status)
         if len(body) > (self._limits.pdf_bytes if is_pdf else self._limits.body_bytes):
@@ -231,20 +239,18 @@ class Fetcher:
         return self._limits.pdf_bytes if may_be_pdf else self._limits.wire_bytes
 
 
-class _CountedStream(httpx2.AsyncByteStream):
-    """The bytes on the wire, up to a limit."""
+def _unpacked(reply: httpcore2.Response, headers: httpx2.Headers, limit: int) -> AsyncGenerator[bytes, None]:
+    return content_coding.unpacked(_counted(reply, limit), _coding(headers))
 
-    def __init__(self, reply: httpcore2.Response, limit: int) -> None:
-        self._reply, self._limit = reply, limit
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the bytes as they come."""
-        count = 0
-        async for piece in self._reply.aiter_stream():
-            count += len(piece)
-            if count > self._limit:
-                raise _Refused(SkipReason.TOO_LARGE, "too large on the wire", self._reply.status)
-            yield piece
+async def _counted(reply: httpcore2.Response, limit: int) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes on the wire as they come, up to a limit."""
+    count = 0
+    async for piece in reply.aiter_stream():
+        count += len(piece)
+        if count > limit:
+            raise _Refused(SkipReason.TOO_LARGE, "too large on the wire", reply.status)
+        yield piece
 
 
 def content_type(headers: httpx2.Headers) -> tuple[str, str | None]:
@@ -273,8 +279,12 @@ def _check_status(status: int) -> None:
 
 
 def _check_coding(reply: httpcore2.Response, headers: httpx2.Headers) -> None:
-    if headers.get("content-encoding", "").strip().lower() not in CODINGS:
+    if _coding(headers) not in content_coding.TAKEN:
         raise _Refused(SkipReason.BAD_ENCODING, "a content coding that was not offered", reply.status)
+
+
+def _coding(headers: httpx2.Headers) -> str:
+    return headers.get("content-encoding", "").strip().lower()
 
 
 def _skipped(hit: Hit, reason: SkipReason, detail: str, start: float, status: int | None = None) -> Skipped:

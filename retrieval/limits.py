@@ -139,7 +139,7 @@ class ExtractLimits:
 
     workers: int = 2
     page_seconds: float = 6.0
-    memory_bytes: int = 1_000_000_000
+    memory_bytes: int = 480_000_000
     tasks_per_worker: int = 500
     min_chars: int = 50
     max_chars: int = 400_000

@@ -149,3 +149,15 @@ def test_a_long_page_without_a_label_is_not_cut_inside_a_character(codec, shift)
     sentence = "대한민국의 수도는 서울이다. 인구는 약 천만 명이다. " if codec == "cp949" else JAPANESE + "\n"
     text = "x" * shift + sentence * 1_500
     assert decode(text.encode(codec), None) == text
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_known_by_its_zeros(codec):
+    page = "<html><head><title>Причал</title></head><body><p>Длина причала 80 метров.</p></body></html>"
+    assert decode(page.encode(codec), None) == page
+
+
+def test_japanese_in_seven_bits_is_not_taken_for_utf_8():
+    page = '<html><head><meta charset="iso-2022-jp"></head><body>橋の長さは412メートル</body></html>'
+    assert decode(page.encode("iso2022_jp"), None) == page
+    assert decode(page.encode("iso2022_jp"), "iso-2022-jp") == page

@@ -94,6 +94,25 @@ def test_binary_data_is_no_page():
     assert skipped(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10) in {"wrong_type", "bad_encoding"}
 
 
+@pytest.mark.parametrize(
+    "head", [b"\x7fELF\x02\x01", b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"\xff\xd8\xff\xe0", b"ID3\x03"]
+)
+def test_binary_data_is_known_by_its_first_bytes(head):
+    assert skipped(head + b"readable text that goes on for a while " * 20) == "wrong_type"
+
+
+def test_a_tag_with_thousands_of_attributes_is_not_parsed():
+    assert skipped("<p " + " ".join(f"a{i}=1" for i in range(3_000)) + f">{BODY}</p>") == "parser_limit"
+    assert cleaned(f"<html><body><p style='{'a ' * 1_500}'>{BODY}</p></body></html>").text
+
+
+def test_a_wall_is_no_page():
+    assert (
+        skipped("<html><title>Just a moment...</title><p>Checking your browser before accessing the site.</p>")
+        == "empty"
+    )
+
+
 def test_a_long_text_and_title_are_cut():
     document = cleaned("word " * 1_000, "text/plain", limits=ExtractLimits(max_chars=100, title_chars=12))
     assert (len(document.text), document.title) == (100, "word word wo")

@@ -72,6 +72,22 @@ async def test_sizes_are_bounded(web, fetcher):
     assert await skipped(fetcher, web.page("/bomb", bomb, headers=(*html, ("Content-Encoding", "gzip")))) == "too_large"
 
 
+async def test_a_body_that_was_cut_off_is_told(web, fetcher):
+    headers = (("Content-Type", "text/html"), ("Content-Encoding", "gzip"))
+    url = web.page("/cut", gzip.compress(b"hello" * 100)[:-10], headers=headers)
+    assert await skipped(fetcher, url) == "bad_encoding"
+
+
+@pytest.mark.parametrize("location", ["http://0177.0.0.1/", "http://127.0.0.1:99999/", "/a\x01b", "http://[::1", "//"])
+async def test_an_address_that_is_none_ends_the_page_alone(web, fetcher, location):
+    url = web.page("/r", b"", status=302, headers=(("Location", location),))
+    assert await skipped(fetcher, url) in {"blocked_address", "network_error", "not_found"}
+
+
+async def test_a_redirect_to_nowhere_is_a_page_that_was_not_found(web, fetcher):
+    assert await skipped(fetcher, web.page("/r", b"", status=302)) == "not_found"
+
+
 async def test_only_offered_codings_are_taken(web, fetcher):
     for coding in ("br", "zstd", "gzip, gzip", "x-unknown"):
         url = web.page("/c", b"x", headers=(("Content-Type", "text/html"), ("Content-Encoding", coding)))

@@ -1,0 +1,174 @@
+"""The hostile web kit, case by case as its index says: `make test-hostile`. It lies beside the checkout, or is skipped.
+
+Each case is asked for by itself, and then all of them at once, with honest pages among them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import httpx2
+import pytest
+
+from retrieval.extract import Extractor
+from retrieval.fetch import Fetcher
+from retrieval.guard import Guard, parse_allowed_net
+from retrieval.limits import ExtractLimits, FetchLimits
+from retrieval.types import Document, Hit, Skipped
+
+BESIDE = Path(os.environ.get("BENCH_DATA", "../shared")).resolve()
+if (BESIDE / "hostile" / "registry.py").exists():
+    sys.path.insert(0, str(BESIDE))
+    from hostile.registry import CASES
+    from hostile.server import running
+else:
+    CASES = {}
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.hostile,
+    pytest.mark.skipif(not CASES, reason=f"there is no hostile web kit in {BESIDE}; BENCH_DATA names its folder"),
+]
+# What the kit calls an outcome of a fetch, as reasons of ours.
+REASONS = {
+    "refuse": {"blocked_address", "network_error", "robots", "not_found"},
+    "timeout": {"timeout", "network_error"},
+    "too_large": {"too_large", "bad_encoding"},
+    "bad_response": {"network_error", "bad_encoding", "too_large", "timeout"},
+    "http_error": {"not_found", "forbidden", "rate_limited", "server_error"},
+    "wrong_type": {"wrong_type"},
+}
+BULK_PAGES = 60
+# Beside 40 MB of the interpreter and what it imports.
+MEMORY_BYTES = 660_000_000
+
+
+@pytest.fixture(scope="module")
+async def kit():
+    async with running(max_seconds=30.0) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def extractor():
+    async with Extractor(ExtractLimits()) as extractor:
+        yield extractor
+
+
+@asynccontextmanager
+async def fetching(port):
+    """Open a fetcher that knows nothing of the cases before: one case makes the site rest for all the others."""
+    async with Fetcher(Guard((parse_allowed_net(f"127.0.0.1/32:{port}"),)), FetchLimits()) as fetcher:
+        yield fetcher
+
+
+async def read(fetcher, extractor, url):
+    page = await fetcher.fetch(Hit(url, "Title"))
+    return page if isinstance(page, Skipped) else await extractor.extract(page)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+async def test_a_case_ends_as_its_index_says(kit, extractor, case):
+    start = time.monotonic()
+    async with fetching(kit.port) as fetcher:
+        outcome = await read(fetcher, extractor, kit.base + case.path)
+    assert time.monotonic() - start <= case.max_seconds
+    assert kit.stats.canary_hits == []
+    assert not kit.stats.sensitive_headers
+    if isinstance(outcome, Skipped):
+        # A limit that is told may refuse what gives no text anyway.
+        assert case.doc != "text" if case.fetch == "ok" else outcome.reason in REASONS[case.fetch], outcome
+        return
+    text = f"{outcome.title}\n{outcome.text}"
+    assert case.fetch == "ok"
+    assert case.doc != "empty", text[:200]
+    assert [wanted for wanted in case.must_contain if wanted not in text] == [] or case.doc != "text"
+    assert [unwanted for unwanted in case.must_not_contain if unwanted in text] == []
+    text.encode("utf-8")
+
+
+async def test_honest_pages_are_unharmed_by_hostile_ones_and_memory_is_bounded(other_kit):
+    base, pid = other_kit
+    with peak_memory(but=pid) as peak:
+        async with Extractor(ExtractLimits()) as extractor, fetching(int(base.rpartition(":")[2])) as fetcher:
+            honest = await all_at_once(fetcher, extractor, base)
+    stats = await anyio.to_thread.run_sync(httpx2.get, f"{base}/_stats")
+    assert [each for each in honest if isinstance(each, Skipped)] == []
+    assert (stats.json()["canary_hits"], stats.json()["in_flight"]) == ([], 0)
+    assert 0 < peak[0] < MEMORY_BYTES
+
+
+@pytest.fixture
+def other_kit(tmp_path):
+    """Run the server of the cases as a process of its own, whose memory is not counted; give its address and pid."""
+    index = tmp_path / "index.json"
+    command = [sys.executable, "-m", "hostile.server", "--port", "0", "--max-seconds", "30", "--index", str(index)]
+    with subprocess.Popen(command, cwd=BESIDE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        yield json.loads(index.read_text())["base"], process.pid
+        process.kill()
+
+
+async def all_at_once(fetcher, extractor, base):
+    """Read every case that takes the process or its time, and honest pages; give what came of these."""
+    honest: list[Document | Skipped] = []
+
+    async def see(url, into):
+        into.append(await read(fetcher, extractor, url))
+
+    async with anyio.create_task_group() as tasks:
+        for case in (case for case in CASES.values() if case.severity in ("kill", "stall")):
+            tasks.start_soon(see, base + case.path, [])
+        for number in range(BULK_PAGES):
+            tasks.start_soon(see, f"{base}/bulk/{number}", honest)
+    return honest
+
+
+@contextmanager
+def peak_memory(but):
+    """Watch the memory of this process and of all that it started, but one; give what was added at most, in bytes."""
+
+    def held():
+        return sum(proportional_bytes(pid) for pid in tree(os.getpid(), but))
+
+    before, peak, over = held(), [0], threading.Event()
+
+    def watch():
+        while not over.wait(0.05):
+            peak[0] = max(peak[0], held() - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        watcher.join()
+
+
+def tree(root, but):
+    """List a process and its descendants."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found = [root]
+    for pid in found:
+        found += [child for child in children.get(pid, []) if child != but]
+    return found
+
+
+def proportional_bytes(pid):
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
