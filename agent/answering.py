@@ -5,6 +5,7 @@ Knows nothing of how the sources were found.
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,12 +18,13 @@ from agent.errors import ContextOverflow
 from agent.fit import Room
 from agent.grounding import Grounding, closing, ground
 from agent.language_watch import asks_for_another
+from agent.links import ADDRESS, LinkReader
 from agent.pack import of_best_pages, pack
 from agent.reason import Emit, Model, ModelInfo, Prompt, Reasoned
 from agent.settings import EFFORTS, Settings
 from agent.support import Evidence
 from agent.tools import Tools
-from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Source, Text, Usage
+from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
 from retrieval.language import detect
 
 log = logging.getLogger(__name__)
@@ -74,7 +76,7 @@ async def from_sources(
         reading = replace(reading, context=replace(reading.context, disagreements=grounding.disagreements))
     await emit(Progress(progress.packed(reading), reading=reading))
     info = await tools.model.info()
-    marks = _marks(question, reading.context.sources, grounding, tools.settings)
+    marks = _marks(question, reading, grounding, tools.settings)
     prompt = _prompt(_messages(question, reading.plan, reading.context, info), question, info)
     try:
         said = await again.said(prompt, _asking(question, reading.plan.language, tools, marks, emit, until))
@@ -100,13 +102,22 @@ async def _say(text: str, emit: Emit) -> None:
         await emit(Text(text))
 
 
-def _marks(
-    question: Question, sources: tuple[Source, ...], grounding: Grounding | None, settings: Settings
-) -> CitationReader:
+def _marks(question: Question, reading: Reading, grounding: Grounding | None, settings: Settings) -> CitationReader:
+    sources = reading.context.sources
     style = None if question.form else question.citation_style
+    links = LinkReader(_linked(question, reading), reading.plan.language)
     if grounding is None:
-        return CitationReader(sources, style)
-    return CitationReader(sources, style, grounding.proof, settings.unsupported, settings.add_citations == "on")
+        return CitationReader(sources, style, links=links)
+    return CitationReader(sources, style, grounding.proof, settings.unsupported, settings.add_citations == "on", links)
+
+
+def _linked(question: Question, reading: Reading) -> Iterator[str]:
+    """List what an answer may link to: the pages that were read for it, and what the user named."""
+    yield from (row.passage.document.url for row in reading.ranked)
+    yield from (source.document.url for source in reading.context.sources)
+    for message in question.messages:
+        if message.role == "user":
+            yield from ADDRESS.findall(message.content)
 
 
 def _asking(question: Question, language: str, tools: Tools, marks: CitationReader, emit: Emit, until: float) -> Asking:

@@ -12,6 +12,7 @@ from itertools import islice, takewhile
 
 from agent.answer_text import AnswerText
 from agent.claims import BEFORE_CHARS, MOST_CHARS, claim, unmarked
+from agent.links import LinkReader
 from agent.marks import Code, Mark, MarkReader
 from agent.proof import Proof, Verdict
 from agent.text_fragment import at_quote
@@ -37,7 +38,7 @@ class CitationReader:
 
     `style` None: nothing is a mark, for answers in a form of their own. `proof` None: marks are not checked. `cited`
     are the pages of the marks by their URL, in order of first appearance: the first one carries mark 1. `adds`: a
-    sentence without a mark gets one where a page says it.
+    sentence without a mark gets one where a page says it. `links` None: whatever the model links stays.
     """
 
     sources: tuple[Source, ...]
@@ -45,6 +46,7 @@ class CitationReader:
     proof: Proof | None = None
     unsupported: Unsupported = "drop"
     adds: bool = False
+    links: LinkReader | None = None
     annotations: list[Annotation] = field(default_factory=list)
     cited: dict[str, Cited] = field(default_factory=dict)
     checked: list[CheckedMark] = field(default_factory=list)
@@ -95,22 +97,34 @@ class CitationReader:
         while self._parts:
             part = self._parts[0]
             if isinstance(part, Mark):
+                self._let_go()
                 self._say_pause()
                 if not self._mark(final=final):
                     break
                 continue
             del self._parts[0]
             if isinstance(part, Code):
+                self._let_go()
                 self._say_code(part)
-            elif self.adds:
-                self._say_marking(part)
             else:
-                self._say(part)
+                self._say_text(self.links.feed(part) if self.links else part)
         if final:
             self._end()
         return self.text[start:]
 
+    def _let_go(self) -> None:
+        """Write what may have become a link, and will not."""
+        if self.links:
+            self._say_text(self.links.flush())
+
+    def _say_text(self, text: str) -> None:
+        if self.adds:
+            self._say_marking(text)
+        else:
+            self._say(text)
+
     def _end(self) -> None:
+        self._let_go()
         if self.adds:
             self._add_mark("")
         self._say_pause()

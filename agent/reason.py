@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from agent.cite import CitationReader
 from agent.language_watch import LanguageWatch
+from agent.links import LinkReader
 from agent.stop import StopReader
 from agent.types import Event, FinishReason, Message, Sampling, Text, Thinking, Usage
 
@@ -122,7 +123,8 @@ async def reason(
     `until`: the time of anyio's clock at which thinking is ended; an answer that has begun is written to its end.
     `language`: a two-letter code; what is not in its script ends the run. None: any will do.
     """
-    run = _Run(marks, StopReader(stops), LanguageWatch(language), LanguageWatch(language), emit)
+    links = marks.links.again() if marks.links else None
+    run = _Run(marks, StopReader(stops), LanguageWatch(language), LanguageWatch(language), emit, links)
     usage, ended, pieces = Usage(), "stop", 0
     with anyio.CancelScope(deadline=until) as thinking:
         async with aclosing(model.stream(prompt)) as events:
@@ -162,6 +164,7 @@ class _Run:
     of_thoughts: LanguageWatch
     of_answer: LanguageWatch
     emit: Emit
+    links_of_thoughts: LinkReader | None = None
     thoughts: list[str] = field(default_factory=list)
     begun: bool = False
 
@@ -177,7 +180,7 @@ class _Run:
         await self._show_thought(self.of_thoughts.feed(text))
 
     async def say(self, text: str) -> None:
-        await self._show_thought(self.of_thoughts.flush())
+        await self._show_thought(self.of_thoughts.flush(), end=True)
         if self.of_thoughts.drifted:
             return
         # Models put blank lines between their thoughts and their answer.
@@ -187,7 +190,7 @@ class _Run:
 
     async def end(self) -> None:
         """Show what was held back."""
-        await self._show_thought(self.of_thoughts.flush())
+        await self._show_thought(self.of_thoughts.flush(), end=True)
         last = self.stop.feed(self.of_answer.flush()) + self.stop.flush()
         await self._show(await self._read(last, end=True))
 
@@ -199,7 +202,9 @@ class _Run:
 
         return await anyio.to_thread.run_sync(read) if self.marks.takes_time(text) else read()
 
-    async def _show_thought(self, text: str) -> None:
+    async def _show_thought(self, text: str, *, end: bool = False) -> None:
+        if links := self.links_of_thoughts:
+            text = links.feed(text) + (links.flush() if end else "")
         if text:
             self.thoughts.append(text)
             await self.emit(Thinking(text))

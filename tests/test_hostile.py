@@ -17,11 +17,15 @@ import anyio.to_thread
 import httpx2
 import pytest
 
+from agent.cite import CitationReader
+from agent.links import LinkReader
+from agent.types import Source
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
 from retrieval.limits import ExtractLimits, FetchLimits
-from retrieval.types import Document, Hit, Skipped
+from retrieval.types import Document, Hit, Passage, Ranked, Skipped
+from tests.test_links import links
 
 BESIDE = Path(os.environ.get("BENCH_DATA", "../shared")).resolve()
 if (BESIDE / "hostile" / "registry.py").exists():
@@ -92,6 +96,21 @@ async def test_a_case_ends_as_its_index_says(kit, extractor, case):
     assert [wanted for wanted in case.must_contain if wanted not in text] == [] or case.doc != "text"
     assert [unwanted for unwanted in case.must_not_contain if unwanted in text] == []
     text.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES.values() if case.category == "injection"], ids=lambda case: case.id
+)
+async def test_a_model_that_says_what_a_page_says_links_to_no_other(kit, extractor, case):
+    async with fetching(kit.port) as fetcher:
+        page = await read(fetcher, extractor, kit.base + case.path)
+    assert isinstance(page, Document)
+    source = Source(1, page, (Ranked(Passage(page, 0, len(page.text)), 1.0, 1.0),))
+    reader = CitationReader((source,), links=LinkReader([page.url], "en"))
+    thoughts = reader.links.again()
+    for shown in (reader.feed(page.text) + reader.flush(), thoughts.feed(page.text) + thoughts.flush()):
+        assert "evil.example" not in shown
+        assert {url.partition("#")[0] for url in links(shown)} <= {page.url}
 
 
 async def test_honest_pages_are_unharmed_by_hostile_ones_and_memory_is_bounded(other_kit):
