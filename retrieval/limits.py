@@ -38,7 +38,7 @@ class CooldownLimits:
     refused_first_seconds: float = 30.0
     refused_most_seconds: float = 1_800.0
     fault_first_seconds: float = 2.0
-    fault_most_seconds: float = 60.0
+    fault_most_seconds: float = 8.0
     told_most_seconds: float = 3_600.0
     silent_seconds: float = 4.0
 
@@ -82,7 +82,7 @@ class RobotsLimits:
     seconds: float = 1.5
     parsed_bytes: int = 512_000
     keep_seconds: float = 86_400.0
-    retry_seconds: float = 60.0
+    retry_seconds: float = 8.0
     origins: int = 2_000
     kept_chars: int = 4_000_000
 
@@ -92,7 +92,7 @@ class BackoffLimits:
     """How long a site that answered 429 or 503 is left alone: at most, and when it names no time."""
 
     max_wait_seconds: float = 3_600.0
-    default_wait_seconds: float = 10.0
+    default_wait_seconds: float = 8.0
     origins: int = 2_000
 
 
@@ -189,9 +189,13 @@ class RankLimits:
 
 @dataclass(frozen=True, slots=True)
 class ModelApiLimits:
-    """What one request to a server of embedding or ranking models may cost."""
+    """What one request to a server of embedding or ranking models may cost.
+
+    One that could not be reached is not asked for `retry_seconds`: a question asks it several times.
+    """
 
     seconds: float = 10.0
+    retry_seconds: float = 5.0
     texts_at_once: int = 32
     requests_at_once: int = 4
     body_bytes: int = 64_000_000

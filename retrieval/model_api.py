@@ -3,6 +3,7 @@
 No error holds the key, what was sent, or more of the reply than its status.
 """
 
+import time
 from typing import TypeVar
 
 import httpx2
@@ -23,15 +24,19 @@ class ModelApi:
         headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         self._client = httpx2.Client(base_url=url, headers=headers, timeout=limits.seconds, trust_env=False)
         self._name, self._error, self._limits = name, error, limits
+        self._left_alone_until = 0.0
 
     def post(self, path: str, body: dict[str, object], shape: type[Reply]) -> Reply:
         """Send a request and read its JSON reply. Blocks. Raises the error of this server."""
+        if time.monotonic() < self._left_alone_until:
+            raise self._error(f"{self._name} could not be reached just now")
         try:
             with self._client.stream("POST", path, json=body) as reply:
                 if reply.status_code != 200:
                     raise self._error(f"{self._name} answered {reply.status_code}")
                 return shape.model_validate_json(self._read(reply))
         except httpx2.HTTPError as error:
+            self._left_alone_until = time.monotonic() + self._limits.retry_seconds
             raise self._error(f"{self._name} cannot be reached ({type(error).__name__})") from error
         except ValidationError as error:
             raise self._error(f"{self._name} sent a reply of another shape") from error

@@ -247,7 +247,7 @@ async def test_a_captcha_is_a_refusal_whatever_the_status(api):
 @EVERY
 @pytest.mark.parametrize(
     ("status", "told"),
-    [(202, "robot"), (402, "used up"), (429, "too many requests"), (432, "quota"), (433, "limit"), (503, "overload")],
+    [(202, "robot"), (402, "used up"), (429, "too many requests"), (432, "quota"), (433, "limit")],
 )
 async def test_refusals(api, status, told):
     error = await failure(api, b'{"message": "no"}', status)
@@ -255,6 +255,13 @@ async def test_refusals(api, status, told):
     assert str(error).startswith(f"answered {status}: ")
     assert told in str(error)
     assert error.retry_after_seconds == 0
+
+
+@EVERY
+async def test_an_overloaded_server_is_asked_again_soon_unless_it_names_a_time(api):
+    error = await failure(api, b"", 503)
+    assert not isinstance(error, EngineRefused)
+    assert "overload" in str(error)
 
 
 @EVERY

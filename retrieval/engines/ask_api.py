@@ -21,6 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 CHALLENGE = re.compile(
     rb"captcha|unusual traffic|not a robot|are you (?:a )?(?:human|robot)|just a moment|cf-challenge", re.IGNORECASE
 )
+OVERLOADED = 503
 SECONDS = re.compile(r"[0-9]{1,12}")
 CAPTCHA = "asks for a CAPTCHA"
 REFUSALS: Mapping[int, str] = {
@@ -86,8 +87,11 @@ def _failure(reply: httpx2.Response, body: bytes, refusals: Mapping[int, str]) -
         return EngineRefused(f"{CAPTCHA} (status {status})", _told_seconds(reply.headers))
     if status == 400 and b"credits" in body.lower():
         return EngineRefused("answered 400: its credits are used up")
+    told = _told_seconds(reply.headers)
+    if status == OVERLOADED and not told:
+        return EngineError(refusals[status])  # it may be well again in a moment
     if status in refusals:
-        return EngineRefused(refusals[status], _told_seconds(reply.headers))
+        return EngineRefused(refusals[status], told)
     return EngineError(f"answered {status}")
 
 
