@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients try-open-webui test-fuzz test-faults test-hostile test-embedded test-torch vllm-cpu test-vllm bench clean
+.PHONY: demo serve test lint types unit test-clients try-open-webui test-fuzz test-faults test-hostile test-embedded test-torch vllm-cpu test-vllm bench load clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -64,6 +64,10 @@ test-vllm: $(VENV)/.dev
 # Measures the product and writes docs/benchmarks.md; needs a folder of test data that is not part of this repository.
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
+
+# Runs fifty clients for ten minutes against the server over the benchmarks' web, and writes what came of it.
+load: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks.load
 
 clean:
 	rm -rf $(VENV) $(VENV)-clients $(VENV)-clients-openai1 $(VENV)-open-webui $(VENV)-torch $(VENV)-vllm tests/clients/node/node_modules

@@ -440,7 +440,11 @@ class RequestIds:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = known
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = known
+                # Replies are of one client; a browser takes none for another type than it says.
+                headers.setdefault("cache-control", "no-store")
+                headers.setdefault("x-content-type-options", "nosniff")
             await send(message)
 
         try:
@@ -754,7 +758,7 @@ class Service:
         record = self._runs.of(_owner(raw), run_id)
         if record is None:
             raise RunNotFound(kept_here=self._runs.kept_here)
-        return Response(record, headers={"cache-control": "no-store"}, media_type="application/json")
+        return Response(record, media_type="application/json")
 
     async def search(self, request: SearchRequest) -> Response:
         """Read the web for a query, without a model's answer."""

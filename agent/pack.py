@@ -79,7 +79,12 @@ def rendered(source: Source) -> str:
 
 def defused(text: str) -> str:
     """Make look-alikes of control tokens and delimiters harmless; length and words stay."""
-    return DELIMITER.sub("(", CONTROL.sub("‹", text))
+    return DELIMITER.sub("(", harmless(text))
+
+
+def harmless(text: str) -> str:
+    """Make look-alikes of control tokens harmless, which a client's text may hold as well; length and words stay."""
+    return CONTROL.sub("‹", text)
 
 
 def _body(passages: Sequence[Ranked]) -> str:

@@ -7,8 +7,9 @@ advises against system prompts for R1, and text at the end weighs most.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from agent.pack import defused
+from agent.pack import defused, harmless
 from agent.types import AnswerForm, Context, Message, Question, Verbosity
 
 LANGUAGES = {
@@ -45,21 +46,22 @@ Today is {today}. Answer the question from these webpages.
 {_disagreement(context)}- If the webpages do not hold the answer, do not guess: say what was looked for, what is missing, and what they do tell.
 - Think and write in {_named(language)}. Do not list the sources at the end.{_wishes(question)}
 
-{_conversation(history)}Question: {last.content}"""
-    instructions = (turn for turn in history if turn.role == "system")
+{_conversation(history)}Question: {harmless(last.content)}"""
+    instructions = (replace(turn, content=harmless(turn.content)) for turn in history if turn.role == "system")
     return (*instructions, Message("user", rules))
 
 
 def talk(question: Question) -> tuple[Message, ...]:
     """Ask without sources: the conversation as it is, and after it the form and what the client wishes."""
-    *earlier, last = question.messages
+    last = question.messages[-1]
     form = _formed(question.form) if question.form else ""
     rules = "\n\n".join(filter(None, (form, _wishes(question)))).strip()
+    said = tuple(replace(message, content=harmless(message.content)) for message in question.messages)
     if not rules:
-        return question.messages
+        return said
     if last.role != "user":
-        return (*question.messages, Message("user", rules))
-    return (*earlier, Message("user", f"{last.content}\n\n{rules}"))
+        return (*said, Message("user", rules))
+    return (*said[:-1], Message("user", f"{said[-1].content}\n\n{rules}"))
 
 
 def small(context: Context, asking: Question, question: str, language: str) -> tuple[Message, ...]:
@@ -70,13 +72,13 @@ def small(context: Context, asking: Question, question: str, language: str) -> t
     """
     if asking.form is not None:
         rule = f"Answer with what the webpages above say and nothing else. {_formed(asking.form)}"
-        asked = f"Question: {question}\n\n{rule}"
+        asked = f"Question: {harmless(question)}\n\n{rule}"
     elif language == "ru":
-        asked = f"""Вопрос: {question}
+        asked = f"""Вопрос: {harmless(question)}
 
 Сначала приведи предложение со страниц выше, которое отвечает на вопрос. Если ответа на страницах нет, скажи об этом. Затем ответь на вопрос полным предложением, только тем, что сказано на страницах выше, и в конце предложения поставь номер страницы, вот так: [1]"""
     else:
-        asked = f"""Question: {question}
+        asked = f"""Question: {harmless(question)}
 
 First quote the sentence of the webpages above that answers the question. If no webpage answers the question, say so. Then answer the question in a full sentence, in {_named(language)}, with what the webpages above say and nothing else, and end the sentence with the number of the webpage, like this: [1]"""
     return (Message("user", f"{context.text}\n\n{asked}{_wishes(asking)}"),)
@@ -124,7 +126,7 @@ def plan(messages: Sequence[Message], language: str, most: int, today: str) -> t
     """Ask for a plan of searches. What is the same for every question comes first, to be read from the cache."""
     turns = _turns(messages[:-1])
     languages = _languages("question", language)
-    asked = f"Question: {messages[-1].content[:HISTORY_CHARS]}"
+    asked = f"Question: {harmless(messages[-1].content[:HISTORY_CHARS])}"
     return (Message("user", f"{PLAN}\nToday is {today}. At most {most or 1} queries.{languages}\n\n{turns}{asked}"),)
 
 
@@ -190,4 +192,4 @@ def _turns(history: Sequence[Message]) -> str:
 
 
 def _said(turn: Message) -> str:
-    return unmarked(turn.content) if turn.role == "assistant" else turn.content
+    return harmless(unmarked(turn.content) if turn.role == "assistant" else turn.content)

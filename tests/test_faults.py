@@ -8,8 +8,11 @@ one error in OpenAI's shape, in time; and once the fault is over the server is w
 import asyncio
 import json
 import random
+import signal
+import subprocess
+import sys
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
 import anyio
 import httpx2
@@ -17,6 +20,8 @@ import pytest
 
 from agent.build import open_tools
 from agent.settings import Settings
+from retrieval.caches.sqlite import SqliteCache
+from retrieval.limits import CacheLimits
 from server import create_app
 from tests import web as local
 
@@ -261,3 +266,27 @@ async def test_a_model_that_fails_in_the_middle_of_a_stream_ends_it_with_an_erro
         assert SECRET not in text
         await around["model"].set(None)
         await check_recovery(client, time.monotonic())
+
+
+WRITES = """
+import os, sys
+from pathlib import Path
+from retrieval.caches.sqlite import SqliteCache
+from retrieval.limits import CacheLimits
+cache = SqliteCache(Path(sys.argv[1]), CacheLimits())
+for number in range(10**9):
+    cache.put_many({f"{number}-{part}".encode(): number.to_bytes(8, "big") * 4_000 for part in range(4)}, 600)
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("written", [1, 7, 30])
+def test_a_process_that_is_killed_while_it_writes_leaves_a_cache_that_can_be_read(tmp_path, written):
+    path = tmp_path / "cache.sqlite"
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", WRITES, str(path)], stdout=subprocess.PIPE, text=True) as process:
+            last = [int(process.stdout.readline()) for _ in range(written)][-1]
+            process.send_signal(signal.SIGKILL)
+        with closing(SqliteCache(path, CacheLimits())) as cache:
+            kept = cache.get_many([f"{last}-{part}".encode() for part in range(4)])
+        assert kept == {f"{last}-{part}".encode(): last.to_bytes(8, "big") * 4_000 for part in range(4)}

@@ -7,9 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -25,6 +24,7 @@ from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
 from retrieval.limits import ExtractLimits, FetchLimits
 from retrieval.types import Document, Hit, Passage, Ranked, Skipped
+from tests.processes import Memory
 from tests.test_links import links
 
 BESIDE = Path(os.environ.get("BENCH_DATA", "../shared")).resolve()
@@ -115,13 +115,13 @@ async def test_a_model_that_says_what_a_page_says_links_to_no_other(kit, extract
 
 async def test_honest_pages_are_unharmed_by_hostile_ones_and_memory_is_bounded(other_kit):
     base, pid = other_kit
-    with peak_memory(but=pid) as peak:
+    with Memory(but=pid) as memory:
         async with Extractor(ExtractLimits()) as extractor, fetching(int(base.rpartition(":")[2])) as fetcher:
             honest = await all_at_once(fetcher, extractor, base)
     stats = await anyio.to_thread.run_sync(httpx2.get, f"{base}/_stats")
     assert [each for each in honest if isinstance(each, Skipped)] == []
     assert (stats.json()["canary_hits"], stats.json()["in_flight"]) == ([], 0)
-    assert 0 < peak[0] < MEMORY_BYTES
+    assert 0 < memory.added_bytes < MEMORY_BYTES
 
 
 @pytest.fixture
@@ -148,46 +148,3 @@ async def all_at_once(fetcher, extractor, base):
         for number in range(BULK_PAGES):
             tasks.start_soon(see, f"{base}/bulk/{number}", honest)
     return honest
-
-
-@contextmanager
-def peak_memory(but):
-    """Watch the memory of this process and of all that it started, but one; give what was added at most, in bytes."""
-
-    def held():
-        return sum(proportional_bytes(pid) for pid in tree(os.getpid(), but))
-
-    before, peak, over = held(), [0], threading.Event()
-
-    def watch():
-        while not over.wait(0.05):
-            peak[0] = max(peak[0], held() - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        over.set()
-        watcher.join()
-
-
-def tree(root, but):
-    """List a process and its descendants."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = path.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    found = [root]
-    for pid in found:
-        found += [child for child in children.get(pid, []) if child != but]
-    return found
-
-
-def proportional_bytes(pid):
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0

@@ -187,6 +187,7 @@ async def test_the_stream_on_the_wire(plain):
     assert response.headers["cache-control"] == "no-cache, no-transform"
     assert response.headers["x-accel-buffering"] == "no"
     assert response.headers["x-request-id"]
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert lines[-1] == "[DONE]"
     chunks = [json.loads(line) for line in lines[:-1]]
     assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in chunks}) == 1

@@ -11,10 +11,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 
 import anyio
@@ -23,9 +21,9 @@ import server  # noqa: F401  (its memory counts)
 from agent.build import open_tools
 from tests.benchmarks import direct, servers
 from tests.benchmarks.tables import table, write
+from tests.processes import Memory, cpu_seconds, family
 
 PAGES = (10, 25, 50, 100, 200)
-EVERY_SECONDS = 0.1
 READ_SECONDS = 60.0
 # A question of the product reads a hundred pages at most: two hundred take more result pages.
 RESULT_PAGES = 40
@@ -64,64 +62,12 @@ async def measured(url: str, pages: int, repeat: int) -> list[object]:
             tools.search_limits = replace(tools.search_limits, result_pages=RESULT_PAGES)
             await direct.read("warm up the embedder", tools, pages=1)
             for text in asked:
-                start, spent = time.perf_counter(), _cpu_seconds()
+                start, spent = time.perf_counter(), cpu_seconds(family(os.getpid()))
                 reading = await direct.read(text, tools, pages)
                 seconds.append(time.perf_counter() - start)
-                cpu.append(_cpu_seconds() - spent)
+                cpu.append(cpu_seconds(family(os.getpid())) - spent)
                 read.append(reading.coverage.read)
     return [pages, median(read), median(seconds), median(cpu), round(memory.peak_bytes / 1e6)]
-
-
-class Memory:
-    """Watches the memory of this process and all below it; shared pages count once."""
-
-    def __init__(self) -> None:
-        self.peak_bytes = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> "Memory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(EVERY_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, sum(_proportional_bytes(pid) for pid in _family(os.getpid())))
-
-
-def _family(pid: int) -> list[int]:
-    """Return a process and all below it, whichever of their threads started them."""
-    try:
-        lists = [path.read_text(encoding="ascii") for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        return []
-    below = " ".join(lists).split()
-    return [pid, *(each for child in below for each in _family(int(child)))]
-
-
-def _proportional_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-def _cpu_seconds() -> float:
-    """Return the CPU time of this process and those below it, so far."""
-    ticks = 0
-    for pid in _family(os.getpid()):
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            continue
-        # Its own, user and system, and those of the children that have ended.
-        ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
