@@ -103,6 +103,8 @@ EXPOSED = (
 )
 TOO_LATE = ModelTimeout("The answer was not finished in time. Ask for less effort.")
 INTERNAL = "Something went wrong inside the server; its log tells more."
+# How long a thread that ranks or proves may keep the interpreter from the loop: a tenth of the default.
+SWITCH_SECONDS = 0.0005
 PUBLIC_PATHS = frozenset({"/health", "/ready", "/version", "/docs", "/openapi.json"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -990,6 +992,7 @@ class Listener(uvicorn.Server):
 
 async def serve(settings: Settings, opened: Opener = open_tools, answer: Answerer = pipeline.answer) -> None:
     """Open the tools and serve until a signal; running streams end with it. Raises BadSettings or WeightsError."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     async with opened(settings) as tools:
         app = create_app(settings, tools, answer=answer)
         config = http_config(app, settings.host, settings.port)

@@ -18,6 +18,7 @@ from agent.reason import Model
 from agent.remember import Remembering, open_cache
 from agent.settings import Settings
 from agent.tools import Tools
+from retrieval import language
 from retrieval.cache import code_version
 from retrieval.cooldown import PatientEngine
 from retrieval.errors import RetrievalError
@@ -52,6 +53,7 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
     """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError."""
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
+        await anyio.to_thread.run_sync(language.prepare)
         cache = await open_cache(settings, stack)
         live = [await _engine(name, settings, stack, nets) for name in settings.search]
         name = await anyio.to_thread.run_sync(embedder_name, settings)

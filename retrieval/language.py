@@ -53,6 +53,11 @@ def to_search(text: str, asked: str) -> str | None:
     return None if found in LATIN and found != asked else pages_in(found)
 
 
+def prepare() -> None:
+    """Load what tells languages apart. Blocks for a second; threads that needed it at once would each load it."""
+    _identifier()
+
+
 @cache
 def _identifier() -> Any:  # noqa: ANN401  (the package is untyped)
     from py3langid.langid import MODEL_FILE, LanguageIdentifier

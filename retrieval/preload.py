@@ -6,7 +6,7 @@ import trafilatura.metadata  # noqa: F401
 import retrieval.decode
 import retrieval.extract
 import retrieval.main_text  # noqa: F401
-from retrieval.language import detect
+from retrieval import language
 
-# The model that tells languages apart: a second of work that is not the first page's.
-detect("A sentence in Latin letters.")
+# A second of work that is not the first page's.
+language.prepare()

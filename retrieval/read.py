@@ -107,9 +107,10 @@ class _Reader:
     async def _page(self, hit: Hit, tasks: TaskGroup) -> None:
         place = _Place(self.places)
         outcome = await self._outcome(hit, place)
+        drawn = None if isinstance(outcome, Skipped) else await anyio.to_thread.run_sync(sketch, outcome.text)
         if self.read >= self.limits.wanted:
             return  # the last page wanted is in hand, and `on_page` is still told of it
-        outcome = self._unless_copy(hit, outcome)
+        outcome = self._unless_copy(hit, outcome, drawn)
         self.outcomes[hit.url] = outcome
         if isinstance(outcome, Skipped):
             place.free()
@@ -130,11 +131,10 @@ class _Reader:
         self.extract_ms = self._since_start()
         return outcome
 
-    def _unless_copy(self, hit: Hit, outcome: Outcome) -> Outcome:
+    def _unless_copy(self, hit: Hit, outcome: Outcome, drawn: Sketch | None) -> Outcome:
         """Let one page have a text: of all that hold it the first in hit order, whichever came first."""
-        if isinstance(outcome, Skipped):
+        if drawn is None:
             return outcome
-        drawn = sketch(outcome.text)
         same = [url for url, other in self.sketches.items() if drawn.same(other)]
         place = {each.url: i for i, each in enumerate(self.asked)}
         first = min([hit.url, *same], key=lambda url: place[url])

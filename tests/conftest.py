@@ -16,11 +16,11 @@ from hypothesis import settings
 
 from agent.settings import Settings
 from agent.tools import Tools
+from retrieval import language
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
-from retrieval.language import detect
 from retrieval.limits import ExtractLimits, FetchLimits
 from tests import web as local
 from tests.watched import Watched
@@ -43,7 +43,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def language_statistics() -> None:
     """Load what tells languages before any loop runs: whichever test is the first to need it would block its loop."""
-    detect("a text that is long enough for statistics")
+    language.prepare()
 
 
 def leaves_loopback(family: int, address: Any) -> bool:
