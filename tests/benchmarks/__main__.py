@@ -5,7 +5,7 @@ import sys
 
 from tests.benchmarks import servers
 
-BENCHMARKS = ("extraction", "recall", "finding", "speed", "rough", "cost", "citations")
+BENCHMARKS = ("extraction", "recall", "finding", "speed", "rough", "cost", "citations", "across")
 
 if __name__ == "__main__":
     servers.require_data()
