@@ -5,6 +5,8 @@ The end of a text that would be left over from a dropped mark waits for what fol
 
 import re
 
+from agent.links import LinkReader
+
 # What waits for a mark, and what may stand between two that are dropped.
 OPEN_END = re.compile(r" *\(? *\Z")
 BETWEEN_MARKS = " ,;"
@@ -18,6 +20,8 @@ class AnswerText:
 
     def __init__(self) -> None:
         self.text = ""
+        # What keeps other addresses out; it reads what stands around a dropped mark as one.
+        self.links: LinkReader | None = None
         self._tail = ""
         # What stood before a dropped mark; None where none was dropped since the last text.
         self._before: str | None = None
@@ -29,18 +33,21 @@ class AnswerText:
             if not text.strip(BETWEEN_MARKS):
                 self._tail = text
                 return
-            text, self._before = _closed_up(self.text, self._before, text), None
+            text, self._before = _closed_up(self._written, self._before, text), None
         said = OPEN_END.sub("", text)
-        self.text += said
+        self._write(said)
         self._tail = text[len(said) :]
 
-    def mark(self, shown: str, *, image: bool) -> tuple[int, int]:
-        """Write a mark; return its place. `image`: behind an exclamation mark it would be Markdown's for an image."""
-        self.text += self._tail if self._before is None else self._before or " " * (" " in self._tail)
+    def mark(self, shown: str) -> tuple[int, int]:
+        """Write a mark; return its place."""
+        self._write(self._tail if self._before is None else self._before or " " * (" " in self._tail), end=True)
         self._tail, self._before = "", None
-        self.text += " " * (image and self.text.endswith("!"))
+        # Behind an exclamation mark it would be Markdown's for a picture.
+        self.text += " " * self.text.endswith("!")
         start = len(self.text)
         self.text += shown
+        if self.links:
+            self.links.after_mark()
         return start, len(self.text)
 
     def drop(self) -> None:
@@ -53,8 +60,18 @@ class AnswerText:
         """Write what waits."""
         tail, self._tail = self._tail, ""
         if self._before is not None:
-            tail, self._before = _closed_up(self.text, self._before, tail), None
-        self.text += tail
+            tail, self._before = _closed_up(self._written, self._before, tail), None
+        self._write(tail, end=True)
+
+    @property
+    def _written(self) -> str:
+        return self.text + (self.links.held if self.links else "")
+
+    def _write(self, text: str, *, end: bool = False) -> None:
+        """Write text past what keeps links out; `end`: what it holds back is let go."""
+        if self.links:
+            text = self.links.feed(text) + (self.links.flush() if end else "")
+        self.text += text
 
 
 def _closed_up(written: str, before: str, after: str) -> str:

@@ -59,6 +59,9 @@ class CitationReader:
     _pause: str = ""
     _added: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._written.links = self.links
+
     @property
     def text(self) -> str:
         """The visible answer so far."""
@@ -97,34 +100,22 @@ class CitationReader:
         while self._parts:
             part = self._parts[0]
             if isinstance(part, Mark):
-                self._let_go()
                 self._say_pause()
                 if not self._mark(final=final):
                     break
                 continue
             del self._parts[0]
             if isinstance(part, Code):
-                self._let_go()
                 self._say_code(part)
+            elif self.adds:
+                self._say_marking(part)
             else:
-                self._say_text(self.links.feed(part) if self.links else part)
+                self._say(part)
         if final:
             self._end()
         return self.text[start:]
 
-    def _let_go(self) -> None:
-        """Write what may have become a link, and will not."""
-        if self.links:
-            self._say_text(self.links.flush())
-
-    def _say_text(self, text: str) -> None:
-        if self.adds:
-            self._say_marking(text)
-        else:
-            self._say(text)
-
     def _end(self) -> None:
-        self._let_go()
         if self.adds:
             self._add_mark("")
         self._say_pause()
@@ -245,7 +236,7 @@ class CitationReader:
         if self.style == "quote" and verdict.quote:
             url = at_quote(url, verdict.quote)
         linked = self.style != "numeric"
-        start, end = self._written.mark(f"[[{number}]]({url})" if linked else f"[{number}]", image=linked)
+        start, end = self._written.mark(f"[[{number}]]({url})" if linked else f"[{number}]")
         self.annotations.append(Annotation(start, end, url, page.title, verdict.support, verdict.quote, page.date))
         if self.unsupported == "flag" and not verdict.holds:
             self._written.say(FLAG)

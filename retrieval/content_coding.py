@@ -76,10 +76,11 @@ class _Unpacker:
 
     def _begin(self, head: bytes) -> None:
         """Begin the first or the next member; what stands behind the last one is left."""
-        more = self._gzip and head.startswith(GZIP_MAGIC) and self._members < MOST_MEMBERS
-        if self._members and not more:
+        if self._members and not (self._gzip and head.startswith(GZIP_MAGIC)):
             self._over = True
             return
+        if self._members >= MOST_MEMBERS:
+            raise DamagedBody(f"more than {MOST_MEMBERS} members")
         self._members += 1
         self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16 if self._gzip else _bits(head))
 

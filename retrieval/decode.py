@@ -28,7 +28,7 @@ META_BYTES = 4_096
 # A switch to Japanese characters, in ISO-2022-JP.
 ISO_2022 = re.compile(rb"\x1b\$[@B]")
 # In UTF-16 of markup, of the bytes in every other place at least so many are zero, of those between at most so many.
-LEAST_ZEROS, FEW_ZEROS = 0.25, 0.02
+LEAST_ZEROS, LEAST_ZEROS_SAID, FEW_ZEROS = 0.25, 0.05, 0.02
 DETECTOR_BYTES = 65_536
 # A label that fits leaves hardly a character undecoded; one that lies leaves many.
 MAX_DAMAGE = 0.01
@@ -50,7 +50,7 @@ def decode(body: bytes, label: str | None) -> str | None:
     for mark, codec in MARKS:
         if body.startswith(mark):
             return body[len(mark) :].decode(codec, "replace")
-    if wide := _wide(body):
+    if wide := _wide(body, LEAST_ZEROS_SAID if label and label.startswith("utf-16") else LEAST_ZEROS):
         return body.decode(wide, "replace")
     for codec in _candidates(body, label):
         text = body.decode(codec, "replace")
@@ -59,11 +59,11 @@ def decode(body: bytes, label: str | None) -> str | None:
     return _detected(body)
 
 
-def _wide(body: bytes) -> str | None:
-    """Tell UTF-16 without a mark by the zeros beside its ASCII, as markup has it."""
+def _wide(body: bytes, least: float) -> str | None:
+    """Tell UTF-16 without a mark by the zeros beside its ASCII, as markup has it: at least such a share."""
     head = body[:META_BYTES]
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) < LEAST_ZEROS * len(head) / 2 or min(even, odd) > FEW_ZEROS * len(head) / 2:
+    if max(even, odd) < least * len(head) / 2 or min(even, odd) > FEW_ZEROS * len(head) / 2:
         return None
     return "utf-16-le" if odd > even else "utf-16-be"
 

@@ -93,10 +93,10 @@ def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
         return _skipped(page, SkipReason.BAD_ENCODING, "no encoding fits")
     if "\x00" in html[:1000] and html.count("\x00") > len(html) / 100:
         return _skipped(page, SkipReason.WRONG_TYPE, "binary data")
-    if len(MARKUP.findall(html)) > TAGS_BEFORE_PARSING or MANY_ATTRIBUTES.search(html):
+    plain = page.content_type in ("text/plain", "text/markdown")
+    if len(MARKUP.findall(html)) > TAGS_BEFORE_PARSING or (not plain and MANY_ATTRIBUTES.search(html)):
         return _skipped(page, SkipReason.PARSER_LIMIT, "too many tags or attributes")
-    fields = _plain(html) if page.content_type in ("text/plain", "text/markdown") else _main_content(html, page.url)
-    return _finished(page, fields, limits)
+    return _finished(page, _plain(html) if plain else _main_content(html, page.url), limits)
 
 
 def _pdf(page: Page, limits: ExtractLimits) -> Document | Skipped:

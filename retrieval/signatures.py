@@ -4,7 +4,9 @@ from typing import Final
 
 SIGNATURES: Final = (
     (0, b"\x89PNG\r\n\x1a\n", "a PNG image"), (0, b"GIF87a", "a GIF image"), (0, b"GIF89a", "a GIF image"),
-    (0, b"\xff\xd8\xff", "a JPEG image"), (8, b"WEBPVP", "a WebP image"), (4, b"ftyp", "a video or image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"), (8, b"WEBPVP", "a WebP image"), (4, b"ftypisom", "a video"),
+    (4, b"ftypmp4", "a video"), (4, b"ftypavi", "an AVIF image"), (4, b"ftypheic", "a HEIC image"),
+    (4, b"ftypM4", "a video"), (4, b"ftypqt  ", "a video"),
     (0, b"\x00\x00\x01\x00", "an icon"), (0, b"II*\x00", "a TIFF image"), (0, b"MM\x00*", "a TIFF image"),
     (0, b"8BPS\x00", "a Photoshop file"), (8, b"WAVEfmt", "audio"), (0, b"ID3\x02", "audio"), (0, b"ID3\x03", "audio"),
     (0, b"ID3\x04", "audio"), (0, b"fLaC\x00", "audio"), (0, b"OggS\x00", "audio or video"),

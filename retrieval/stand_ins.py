@@ -10,9 +10,11 @@ from typing import Final
 
 # Longer texts say something of their own.
 MOST_CHARS: Final = 4_000
-# Of a text's characters, what must stand in sentences of one kind; less where the title says it as well.
+# Of a text's characters, what must stand in sentences of one kind; less where the title says hardly anything else.
 SHARE: Final = 0.6
-SHARE_WITH_TITLE: Final = 0.15
+SHARE_WITH_TITLE: Final = 0.3
+SHARE_OF_TITLE: Final = 0.7
+TITLE_CHARS: Final = 200
 SENTENCE: Final = re.compile(r"[^\n.!?…]{1,1000}[.!?…]*")
 LINE_CHARS: Final = 400
 
@@ -37,16 +39,16 @@ KINDS: Final = {
         r"we value your privacy", r"\bpartners\b.{0,80}\b(?:store|access|process|use)\b",
         r"cookies?\b.{0,120}\b(?:accept|consent|agree|manage|preferences|choices|experience)",
         r"(?:accept|reject|manage) (?:all|cookies|choices|preferences|options)", r"manage your choices",
-        r"(?:accept|consent|agree)\b.{0,120}\bcookies?", r"process personal data",
+        r"(?:accept|consent|agree)\b.{0,120}\bcookies?", r"\bwe\b.{0,80}process personal data",
         r"файл\w* cookie", r"использу\w+ (?:файлы )?(?:cookie|куки)", r"принять все",
-        r"согласи\w+ на обработку", r"обработк\w+ персональных данных",
+        r"согласи\w+ на обработку",
         r"wir verwenden cookies|alle akzeptieren", r"nous utilisons des cookies|tout accepter",
         r"usamos cookies|aceptar todo",
     )),
     "a check for robots": _any_of((
         r"checking (?:your browser|if the site connection is secure)", r"just a moment",
         r"verif(?:y|ying) (?:that )?you are (?:a )?human", r"are you a (?:robot|human)|not a robot",
-        r"unusual traffic", r"security check", r"ddos protection", r"\bray id\b", r"enable cookies and",
+        r"unusual traffic", r"security check", r"ddos protection by", r"\bray id\b", r"enable cookies and",
         r"your browser will redirect", r"please allow up to \d+ seconds", r"this process is automatic",
         r"access (?:to this page )?(?:has been |is )?denied(?! for user)", r"complete the (?:captcha|challenge)",
         r"human verification|attention required",
@@ -91,11 +93,11 @@ KINDS: Final = {
 LISTING: Final = _any_of((r"\Aindex of /", r"\Adirectory listing (?:for|of) /", r"\Aсодержание каталога /"))
 # What a paywall says among the lines of a teaser.
 PAYWALL: Final = _any_of((
-    r"(?:subscribe|sign up|register|log in) (?:now )?to (?:continue|keep|read|unlock)",
+    r"subscribe (?:now )?to (?:continue|keep|read|unlock)", r"(?:sign up|register|log in) to (?:continue|keep) reading",
     r"unlimited (?:digital )?access",
     r"already a (?:subscriber|member)", r"to (?:continue|keep) reading",
     r"(?:this|the) (?:article|content|story) is (?:only )?(?:for|available (?:only )?to) (?:subscribers|members)",
-    r"(?:оформите|купите|нужна|требуется) подписк\w+", r"уже (?:есть подписка|подписаны)", r"продолжение доступно",
+    r"(?:оформите|купите) подписк\w+,? чтобы", r"уже (?:есть подписка|подписаны)", r"продолжение доступно",
     r"(?:материал|статья|текст) доступ\w+ (?:только )?(?:по подписке|подписчикам)",
     r"чтобы (?:читать|дочитать|прочитать) (?:дальше|до конца|полностью|статью)",
 ))  # fmt: skip
@@ -103,7 +105,7 @@ PAYWALL: Final = _any_of((
 
 def stand_in(title: str, text: str) -> str | None:
     """Name what a page is instead of the one that was asked for; None where it seems to be that."""
-    if LISTING.search(title.strip()):
+    if LISTING.search(title[:TITLE_CHARS].strip()):
         return "a list of files"
     if len(text) > MOST_CHARS:
         return None
@@ -111,9 +113,14 @@ def stand_in(title: str, text: str) -> str | None:
     whole = sum(map(len, sentences)) or 1
     for kind, pattern in KINDS.items():
         said = sum(len(sentence) for sentence in sentences if pattern.search(sentence))
-        if said / whole >= (SHARE_WITH_TITLE if pattern.search(title) else SHARE):
+        if said / whole >= (SHARE_WITH_TITLE if _entitled(pattern, title) else SHARE):
             return kind
     return None
+
+
+def _entitled(pattern: re.Pattern[str], title: str) -> bool:
+    title = title[:TITLE_CHARS].strip()
+    return sum(len(found[0]) for found in pattern.finditer(title)) >= SHARE_OF_TITLE * max(1, len(title))
 
 
 def without_paywall(text: str) -> str:

@@ -65,7 +65,8 @@ async def test_a_bomb_comes_in_small_pieces():
 
 async def test_many_members_are_not_followed_forever():
     packed = gzip.compress(b"x") * 5_000
-    assert len(b"".join(await read(packed, "gzip", len(packed)))) < 200
+    with pytest.raises(DamagedBody, match="members"):
+        await read(packed, "gzip", len(packed))
 
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate"]))

@@ -35,6 +35,11 @@ HIDDEN = (
     "<style>.x{{display:none}}</style><p class='a x'>{}</p>",
     "<style>/* a */ p.x , #y {{ opacity: 0 }}</style><p id=y>{}</p>",
     "<style>.x{{color:transparent}}</style><div class=x><p>{}</p></div>",
+    '<div style="display: NONE ! important">{}</div>',
+    '<div style="display:none!important;display:block">{}</div>',
+    '<div style="font-size:0">{}<span style="font-size:16px">Other.</span></div>',
+    '<div style="font-size:0"><p>{}</p><p style="font-size:16px">Other.</p></div>',
+    '<div style="visibility:hidden"><p>{}</p><p style="visibility:hidden">x</p></div>',
     "<template><p>{}</p></template>",
     "<noscript>{}</noscript>",
 )
@@ -51,6 +56,17 @@ SEEN = (
     "<style>.menu .x{{display:none}}</style><p class=x>{}</p>",
     "<style>div.x{{display:none}}</style><p class=x>{}</p>",
     '<body style="visibility:hidden"><p>{}</p></body>',
+    "<style>.t{{display:none}}.t.active{{display:block}}</style><div class='t active'>{}</div>",
+    "<style>.c{{display:none}}@media (min-width:600px){{.c{{display:block}}}}</style><p class=c>{}</p>",
+    "<style>.c{{display:none}}</style><div class=c style='display:block'>{}</div>",
+    "<style>.c{{opacity:0}}.loaded .c{{opacity:1}}</style><p class=c>{}</p>",
+    '<div style="font-size:0"> <span style="font-size:16px">{}</span></div>',
+    '<div style="visibility:hidden"><p style="visibility:visible">{}</p></div>',
+    '<h1 style="background-clip:text;color:transparent">{}</h1>',
+    "<style>body{{background:#000}}</style><p style='color:#fff'>{}</p>",
+    '<p style="opacity:0;animation:fade 1s forwards">{}</p>',
+    '<p style="overflow:hidden;width:1%">{}</p>',
+    '<p style="font-size:1vmin">{}</p>',
     "<details><summary>More</summary><p>{}</p></details>",
 )
 
@@ -62,7 +78,8 @@ def text(page):
 
 @pytest.mark.parametrize("page", HIDDEN)
 def test_what_no_reader_sees_is_not_read(page):
-    assert text(page) == "Seen."
+    assert SECRET not in text(page)
+    assert text(page).startswith("Seen.")
 
 
 @pytest.mark.parametrize("page", SEEN)

@@ -40,6 +40,10 @@ PAGES = {
     "a list of files": [("Index of /pub", "f0.zip 2020-01-01 10:00 1.2M\n" * 900)],
 }
 HONEST = (
+    ("HTTP 503 Service Unavailable - MDN", "The HTTP 503 Service Unavailable server error response status code says "
+     "that the server cannot handle the request now. Causes are a server that is down for maintenance or overloaded."),
+    ("DDoS protection", "Plans begin at 20 euros a month. DDoS protection is part of each. 10 Gbit/s are filtered."),
+    ("Обработка персональных данных", "Обработка персональных данных регулируется законом 152-ФЗ. Он с 2006 года."),
     ("HTTP 404", "404 is a status code of HTTP. A server sends it for an address that it does not know. Sites often "
      "send a page of their own with it, with a search field and links. Search engines drop those."),
     ("Cookies explained", "Lou Montulli invented the cookie in 1994 at Netscape. Browsers send it back with "
