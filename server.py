@@ -730,6 +730,7 @@ class Service:
 
     def _call(self, owner: str, run_id: str, question: Question, retries: str) -> "Call":
         """Note who asks what, and find the answer that a client had before it repeated its request by itself."""
+        question = replace(question, owner=owner)
         given = self._repeats.of(owner, question) if _is_repeat(retries) else None
         return Call(owner, run_id, question, given, None if given else self._runs.begin(owner, run_id))
 

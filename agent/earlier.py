@@ -1,7 +1,7 @@
 """Remembers what the model was given for the last turn of a conversation, so that a follow-up starts from it.
 
-A conversation is known by what its user has asked so far: clients send it whole each time, and may change what was
-answered. Kept in memory; a server that does not know it has only more to read.
+A conversation is known by its owner and by what its user has asked so far: clients send it whole each time, and may
+change what was answered. Kept in memory; a server that does not know it has only more to read.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from retrieval.types import SearchFilters
 MOST_CHARS: Final = 30_000_000
 KEEP_SECONDS: Final = 3_600.0
 
-_Key = tuple[SearchFilters, tuple[str, ...]]
+_Key = tuple[str, SearchFilters, tuple[str, ...]]
 
 
 class Earlier:
@@ -33,7 +33,8 @@ class Earlier:
 
 
 def _key(question: Question, messages: tuple[Message, ...]) -> _Key:
-    return question.filters, tuple(message.content for message in messages if message.role == "user")
+    asked = tuple(message.content for message in messages if message.role == "user")
+    return question.owner, question.filters, asked
 
 
 def _chars(sources: tuple[Source, ...]) -> int:

@@ -60,7 +60,8 @@ class Question:
     `max_seconds` is the time for all of it, at whose approach the answer is written without more thought.
     `stop` applies to the visible answer only (at most four strings). `think` False: it is answered without reasoning.
     `form` None: plain text. `place`: where the user is, in one line. The answer rests on at most `max_sources` pages,
-    and at most `max_annotations` of its marks are listed; None sets no limit.
+    and at most `max_annotations` of its marks are listed; None sets no limit. What is remembered of it is for
+    its `owner` alone.
     """
 
     messages: tuple[Message, ...]
@@ -83,6 +84,7 @@ class Question:
     max_sources: int | None = None
     max_annotations: int | None = None
     stop: tuple[str, ...] = ()
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def test_a_follow_up_knows_the_sources_of_the_turn_before():
         Question((ASKED,)),
         Question((FURTHER, ANSWERED, ASKED)),
         Question((ASKED, ANSWERED, FURTHER), filters=SearchFilters(domains=("a.org",))),
+        Question((ASKED, ANSWERED, FURTHER), owner="another"),
     ],
 )
 def test_other_questions_know_nothing_of_it(question):
