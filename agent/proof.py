@@ -20,6 +20,8 @@ MOST_CLAIMS = 200
 LEAST_TERMS = 2
 MOST_TOGETHER = 3
 OF_PAGES = re.compile(r"\b(?:(?:web ?)?pages?|sources?|passages?|texts?)\b|страниц|источник|отрывк", re.IGNORECASE)
+# What is supported so far may be said in other words: not proven, but a warning that no page says it would be wrong.
+NEARLY = 0.45
 # Of an answer that no mark proves, so many sentences are looked for on all pages.
 MOST_SENTENCES = 12
 
@@ -84,7 +86,7 @@ class Proof:
         if not said or any(map(self._foreign, pages)):
             return False
         verdicts = map(self.anywhere, said)
-        return not any(verdict and verdict.quote for verdict in verdicts)
+        return not any(verdict and (verdict.support or 0.0) >= NEARLY for verdict in verdicts)
 
     def anywhere(self, claim: str) -> Verdict | None:
         """Judge the page that says a claim best; None where there is none, and for claims beyond the number."""
