@@ -17,6 +17,10 @@ COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 # @media and its like, with the rules in them.
 CONDITION: Final = re.compile(r"@[^{};@]{0,400}\{(?:[^{}]*+\{[^{}]*+\})*+[^{}]*+\}")
 SIMPLE: Final = re.compile(r"(?P<tag>[a-z][a-z0-9]*)?(?P<kind>[.#])(?P<name>[\w-]+)", re.IGNORECASE)
+# What every rule has that hides or shows, in short: most rules have none of it.
+TELLING: Final = re.compile(
+    r"display|visib|opacity|font-size|clip|transform|overflow|-\d|transparent|a\(|#", re.IGNORECASE
+)
 NAMES: Final = re.compile(r"[.#]([\w-]+)")
 IMPORTANT: Final = re.compile(r"!\s*important")
 # So many declarations of a rule are looked at, and so much of each and of a rule's selectors.
@@ -69,11 +73,13 @@ class Hidden:
 
     def __call__(self, element: _Element) -> bool:
         """Tell whether an element, and so all that is in it, is not seen."""
-        if element.tag in ("html", "body"):
+        said = element.attrib
+        if not said or element.tag in ("html", "body"):
             return False  # pages that a script shows when it has run
-        if element.get("hidden") is not None or element.get("aria-hidden", "").strip().lower() == "true":
+        if "hidden" in said or ("aria-hidden" in said and said["aria-hidden"].strip().lower() == "true"):
             return True
-        style = _style(element.get("style", ""))
+        written = said.get("style")
+        style = _style(written) if written else {}
         if style and (hides(style) or self._unreadable(style, element)):
             return not _shows_inside(style, element)
         return bool(self._hiding) and not any(name in style for name in SHOWING) and self._hidden_by_sheet(element)
@@ -201,7 +207,7 @@ def _rules(sheets: str) -> Iterator[tuple[str, Style]]:
     """List the selectors and the style of each rule, also of those in conditions that were left in."""
     for piece in sheets.split("}"):
         before, brace, declarations = piece.rpartition("{")
-        if brace:
+        if brace and TELLING.search(declarations):
             selectors = before.rpartition("{")[2].rpartition(";")[2]
             yield selectors[:SELECTOR_CHARS], _style(declarations)
 
