@@ -3,13 +3,9 @@
 Each case is asked for by itself, and then all of them at once, with honest pages among them.
 """
 
-import json
-import os
-import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -24,12 +20,12 @@ from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
 from retrieval.limits import ExtractLimits, FetchLimits
 from retrieval.types import Document, Hit, Passage, Ranked, Skipped
+from tests.benchmarks import servers
 from tests.processes import Memory
 from tests.test_links import links
 
-BESIDE = Path(os.environ.get("BENCH_DATA", "../shared")).resolve()
-if (BESIDE / "hostile" / "registry.py").exists():
-    sys.path.insert(0, str(BESIDE))
+if (servers.DATA / "hostile" / "registry.py").exists():
+    sys.path.insert(0, str(servers.DATA))
     from hostile.registry import CASES
     from hostile.server import running
 else:
@@ -38,7 +34,7 @@ else:
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.hostile,
-    pytest.mark.skipif(not CASES, reason=f"there is no hostile web kit in {BESIDE}; BENCH_DATA names its folder"),
+    pytest.mark.skipif(not CASES, reason=f"there is no hostile web kit in {servers.DATA}; BENCH_DATA names its folder"),
 ]
 # What the kit calls an outcome of a fetch, as reasons of ours.
 REASONS = {
@@ -56,7 +52,7 @@ MEMORY_BYTES = 660_000_000
 
 @pytest.fixture(scope="module")
 async def kit():
-    async with running(max_seconds=30.0) as server:
+    async with running(port=servers.free_pair(), max_seconds=30.0) as server:
         yield server
 
 
@@ -125,14 +121,10 @@ async def test_honest_pages_are_unharmed_by_hostile_ones_and_memory_is_bounded(o
 
 
 @pytest.fixture
-def other_kit(tmp_path):
+def other_kit():
     """Run the server of the cases as a process of its own, whose memory is not counted; give its address and pid."""
-    index = tmp_path / "index.json"
-    command = [sys.executable, "-m", "hostile.server", "--port", "0", "--max-seconds", "30", "--index", str(index)]
-    with subprocess.Popen(command, cwd=BESIDE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline()
-        yield json.loads(index.read_text())["base"], process.pid
-        process.kill()
+    with servers.hostile("--max-seconds", "30") as (index, pid):
+        yield index["base"], pid
 
 
 async def all_at_once(fetcher, extractor, base):

@@ -9,15 +9,8 @@ the word counts too: it cannot be told apart by a script.
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -94,7 +87,7 @@ class Row:
 async def asked(model: str, most: int) -> list[Row]:
     """Ask over each page in both ways."""
     rows = []
-    with kit() as index:
+    with servers.hostile() as (index, _):
         port = index["base"].rpartition(":")[2]
         given = {"embedded_model": model, "search": "sample", "cache": "off", "allow_nets": f"127.0.0.1/32:{port}"}
         os.environ.update({f"WELLREAD_{name.upper()}": value for name, value in given.items()})
@@ -129,21 +122,6 @@ async def with_all(urls: tuple[str, ...], tools: Tools) -> str:
     question = Question((Message("user", QUESTION),), "low", sampling=Sampling(seed=SEED))
     await pipeline.answer(question, replace(tools, engines=(Fixed(urls),), live_engines=()), emit)
     return last.text
-
-
-@contextmanager
-def kit() -> Iterator[dict[str, Any]]:
-    """Run the hostile web; gives its index."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index.json"
-        command = [sys.executable, "-m", "hostile.server", "--port", "0", "--index", str(path)]
-        with subprocess.Popen(command, cwd=servers.DATA, stdout=subprocess.PIPE) as process:
-            assert process.stdout
-            process.stdout.readline()
-            try:
-                yield json.loads(path.read_text(encoding="utf-8"))
-            finally:
-                process.kill()
 
 
 if __name__ == "__main__":

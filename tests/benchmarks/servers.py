@@ -10,11 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,21 @@ def web(*options: str) -> Iterator[str]:
     command = [sys.executable, str(DATA / "tools" / "localweb.py"), "--port", str(port), *options]
     with running(command, {}, f"http://127.0.0.1:{port}/search?q=x&format=json"):
         yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def hostile(*options: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """Run the hostile web in a process of its own; gives the index of its cases, and its pid."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.json"
+        command = [sys.executable, "-m", "hostile.server", "--port", str(free_pair()), "--index", str(path), *options]
+        with subprocess.Popen(command, cwd=DATA, stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            process.stdout.readline()
+            try:
+                yield json.loads(path.read_text(encoding="utf-8")), process.pid
+            finally:
+                process.kill()
 
 
 def variables(web_url: str, **more: str) -> dict[str, str]:
@@ -137,3 +153,12 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def free_pair() -> int:
+    """Return a port that nobody listens on, and nobody on the next: the hostile web takes both."""
+    while True:
+        port = free_port()
+        with socket.socket() as sock, suppress(OSError, OverflowError):
+            sock.bind(("127.0.0.1", port + 1))
+            return port
