@@ -62,7 +62,8 @@ class LinkReader:
     """
 
     def __init__(self, allowed: Iterable[str], language: str) -> None:
-        self._allowed = {form for url in allowed if (form := _written(url))}
+        # Each page stands among them once for each of its passages.
+        self._allowed = {form for url in set(allowed) if (form := _written(url))}
         self._note = REMOVED.get(language, REMOVED["en"])
         self._held = ""
         # The line so far, its beginning and its last character.

@@ -94,8 +94,7 @@ KINDS: Final = {
 LISTING: Final = _any_of((r"\Aindex of /", r"\Adirectory listing (?:for|of) /", r"\Aсодержание каталога /"))
 # What a paywall says among the lines of a teaser.
 PAYWALL: Final = _any_of((
-    r"subscribe (?:now )?to (?:continue|keep|read|unlock)", r"(?:sign up|register|log in) to (?:continue|keep) reading",
-    r"unlimited (?:digital )?access",
+    r"subscribe (?:now )?to (?:continue|keep|read|unlock)", r"unlimited (?:digital )?access",
     r"already a (?:subscriber|member)", r"to (?:continue|keep) reading",
     r"(?:this|the) (?:article|content|story) is (?:only )?(?:for|available (?:only )?to) (?:subscribers|members)",
     r"(?:оформите|купите) подписк\w+,? чтобы", r"уже (?:есть подписка|подписаны)", r"продолжение доступно",

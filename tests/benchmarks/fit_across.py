@@ -3,7 +3,7 @@
     python -m tests.benchmarks.fit_across
 
 Needs scikit-learn, which nothing else here does, the embedder that comes with the product, and a folder of test data
-that is not part of this repository (BENCH_DATA). It sees one half of the pairs; `tests.benchmarks.citations` reports on
+that is not part of this repository (BENCH_DATA). It sees one half of the pairs; `tests.benchmarks.across` reports on
 the other.
 """
 
