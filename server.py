@@ -70,6 +70,7 @@ from agent.wire.responses_request import ResponsesRequest, responses_question
 from agent.wire.run_record import run_record
 from agent.wire.search_api import SearchRequest, search_body, search_question
 from agent.wire.sse import Json, dump
+from retrieval.computing import computed
 
 log = logging.getLogger("wellread")
 
@@ -771,7 +772,7 @@ class Service:
 
     async def _look_up(self, request: SearchRequest, question: Question, emit: Emit) -> Json:
         # In a thread: it may have to detect the language.
-        plan = await anyio.to_thread.run_sync(planning.given, question, request.queries, request.language)
+        plan = await computed(planning.given, question, request.queries, request.language)
         reading = await self._read(
             question,
             plan,
@@ -820,7 +821,8 @@ class Service:
         checks = await self._tools.check()
         ready = all(state == "ok" for state in checks.values())
         engines = self._tools.engine_health()
-        body = {"status": "ready" if ready else "not ready", "checks": checks, "engines": engines}
+        status = "ready" if ready else "not ready"
+        body = {"status": status, "checks": checks, "engines": engines, "degraded": self._tools.degraded()}
         return _json_response(body, 200 if ready else 503)
 
     async def version(self) -> Json:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import anyio.to_thread
-
 from agent import again, budget, progress, prompts
 from agent.again import Asking
 from agent.cite import CitationReader, cited_all
@@ -25,6 +23,7 @@ from agent.settings import EFFORTS, Settings
 from agent.support import Evidence
 from agent.tools import Tools
 from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
+from retrieval.computing import computed
 from retrieval.language import detect
 
 log = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ async def from_sources(
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
     grounding = None
     if not _any_language(question):
-        grounding = await anyio.to_thread.run_sync(ground, question, reading, tools.embedder, evidence)
+        grounding = await computed(ground, question, reading, tools.embedder, evidence)
         reading = replace(reading, context=replace(reading.context, disagreements=grounding.disagreements))
     await emit(Progress(progress.packed(reading), reading=reading))
     info = await tools.model.info()
@@ -90,7 +89,7 @@ async def from_sources(
     notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
     # Behind a stop string or a limit of the client's no words are added.
     if grounding and marks.text and said.reason == "stop" and not question.stop:
-        await _say(await anyio.to_thread.run_sync(closing, marks, grounding, reading), emit)
+        await _say(await computed(closing, marks, grounding, reading), emit)
     record = replace(reading.coverage, cited=len(marks.cited), deadline_hit=late, notes=notes)
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited
@@ -156,7 +155,7 @@ async def talk(question: Question, tools: Tools, emit: Emit, start: float) -> An
     style = None if question.form else question.citation_style
     marks, until = CitationReader((), style), thinking_until(start, question, info)
     # In a thread: it may have to load what detects languages.
-    language = await anyio.to_thread.run_sync(detect, question.messages[-1].content)
+    language = await computed(detect, question.messages[-1].content)
     asking = _asking(question, language, tools, marks, emit, until)
     said = await again.said(_prompt(prompts.talk(question), question, info), asking)
     return await _answer(said, marks, question, language, emit)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import anyio
-import anyio.to_thread
 
 from agent import answering, progress
 from agent import plan as planning
@@ -22,6 +21,7 @@ from agent.rounds import Rounds
 from agent.settings import EFFORTS
 from agent.tools import Tools
 from agent.types import Context, Plan, Progress, Question, Reading, Timings
+from retrieval.computing import computed
 from retrieval.limits import FetchLimits
 from retrieval.types import Query
 
@@ -33,7 +33,7 @@ async def check(question: Question, tools: Tools) -> None:
     """Refuse what could not be answered, before any work. Raises ModelUnavailable or ContextOverflow."""
     await tools.model.info()
     if question.search:
-        plan = await anyio.to_thread.run_sync(planning.unaided, question)
+        plan = await computed(planning.unaided, question)
         await answering.room_for(question, plan, tools.model)
 
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
-import anyio.to_thread
 from pydantic import BaseModel, ConfigDict
 
 from agent import prompts
@@ -21,6 +20,7 @@ from agent.settings import EFFORTS
 from agent.side_requests import asked as asked_of
 from agent.structured import structured
 from agent.types import Message, Plan, Question
+from retrieval.computing import computed
 from retrieval.language import detect, pages_in, to_search
 from retrieval.types import Query, Recency, SearchFilters
 
@@ -53,7 +53,7 @@ class _Reply(BaseModel):
 async def plan(question: Question, model: Model) -> Plan:
     """Make the plan of one question. Raises ModelUnavailable."""
     # In a thread: the first text that needs statistics loads a model, which takes a second.
-    made = await anyio.to_thread.run_sync(unaided, question)
+    made = await computed(unaided, question)
     if SMALL_TALK.fullmatch(made.question) and not question.must_search:
         return replace(made, search=False)
     info = await model.info()

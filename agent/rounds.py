@@ -171,15 +171,18 @@ class Rounds:
 
     async def _rank(self, ahead: Ahead) -> None:
         tools = self.tools
-        passages = [passage for document in self.documents for passage in chunk(document, tools.chunk_limits)]
-        ranking = partial(rank, ahead.queries, passages, tools.embedder, tools.rank_limits, ahead.language, ahead.known)
-        self.ranking = await anyio.to_thread.run_sync(ranking, limiter=tools.rank_limiter)
+        self.ranking = await anyio.to_thread.run_sync(self._ranked, ahead, limiter=tools.rank_limiter)
         if tools.reranker is not None:
             again = partial(reranked, ahead.queries[0], self.ranking, tools.reranker, tools.rank_limits)
             self.ranking = await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)
         first = self.read[0].outcomes[: len(_distinct(self._named, ()))]
         named = [outcome for outcome in first if isinstance(outcome, Document)]
         self.ranking = named_first(self.ranking, named, tools.chunk_limits)
+
+    def _ranked(self, ahead: Ahead) -> Ranking:
+        tools = self.tools
+        passages = [passage for document in self.documents for passage in chunk(document, tools.chunk_limits)]
+        return rank(ahead.queries, passages, tools.embedder, tools.rank_limits, ahead.language, ahead.known)
 
 
 def _distinct(first: Sequence[Hit], then: Sequence[Hit]) -> tuple[Hit, ...]:

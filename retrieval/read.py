@@ -13,6 +13,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from retrieval.computing import computed
 from retrieval.limits import FetchLimits
 from retrieval.near_duplicates import Sketch, sketch
 from retrieval.types import Document, Hit, Page, Skipped, SkipReason
@@ -107,7 +108,7 @@ class _Reader:
     async def _page(self, hit: Hit, tasks: TaskGroup) -> None:
         place = _Place(self.places)
         outcome = await self._outcome(hit, place)
-        drawn = None if isinstance(outcome, Skipped) else await anyio.to_thread.run_sync(sketch, outcome.text)
+        drawn = None if isinstance(outcome, Skipped) else await computed(sketch, outcome.text)
         if self.read >= self.limits.wanted:
             return  # the last page wanted is in hand, and `on_page` is still told of it
         outcome = self._unless_copy(hit, outcome, drawn)

@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import anyio
-import anyio.to_thread
 from protego import Protego
 
 from retrieval import urls
+from retrieval.computing import computed
 from retrieval.limits import RobotsLimits
 from retrieval.types import SkipReason
 
@@ -76,7 +76,7 @@ class Robots:
         if isinstance(rules, Refusal):
             return rules
         # In a thread: a large file has rules enough to hold up everybody else.
-        allowed = await anyio.to_thread.run_sync(rules.can_fetch, url, ROBOT)
+        allowed = await computed(rules.can_fetch, url, ROBOT)
         return None if allowed else FORBIDDEN
 
     async def _rules(self, name: str, origin: _Origin) -> Protego | Refusal:
@@ -98,7 +98,7 @@ class Robots:
             self._keep(origin, Refusal(SkipReason.ROBOTS, detail), self._limits.retry_seconds)
             return
         text = reply.body[: self._limits.parsed_bytes].decode("utf-8-sig", "replace") if reply.status < 300 else ""
-        rules = await anyio.to_thread.run_sync(parsed, text)
+        rules = await computed(parsed, text)
         seconds = self._limits.retry_seconds if reply.status == 429 else self._limits.keep_seconds
         self._keep(origin, rules, seconds, len(text))
 
