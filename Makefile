@@ -32,7 +32,8 @@ test-clients: $(VENV)/.dev $(VENV)-clients/.ready
 try-open-webui: $(VENV)/.dev $(VENV)-open-webui/.ready
 	$(BIN)/pytest -m open_webui
 
-# Asks the server thousands of requests that nobody would write.
+# Asks the server thousands of requests that nobody would write, and fuzzes each part that reads what strangers wrote
+# for a minute; `.venv/bin/python -m tests.fuzzed PART --seconds 3600` does so for an hour.
 test-fuzz: $(VENV)/.dev
 	$(BIN)/pytest -m fuzz
 

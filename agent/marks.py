@@ -14,7 +14,8 @@ MARK = re.compile(
 )
 # The beginnings of a mark; text that fits is held back until it is a mark or is not.
 PARTIAL = re.compile(
-    r"(?:\[\[?|【)[a-z\d\s,;:]{0,60}(?:\]{0,2}|】)(?:\((?:h|ht|htt|https?:?/?|https?://[^)\s]*|f|fi|fil|file:?/?|file://[^)\s]*)?)?",
+    r"(?:\[\[?|【)[a-z\d\s,;:]{0,60}(?:\]{0,2}|】)(?:\("
+    r"(?:h|ht|htt|https?:?/?|https?://[^)\s]*|f|fi|fil|file:?/?|file://[^)\s]*|w|ww|www|www\.[^)\s]*)?)?",
     re.IGNORECASE,
 )
 MAX_HELD_CHARS = 2_200

@@ -111,7 +111,8 @@ class Guard:
         """Tell whether a socket may be opened to an address and port."""
         if any(net.allows(address, port) for net in self.allowed):
             return True
-        return port in WEB_PORTS and address.is_global and not any(address in net for net in REFUSED)
+        public = address.is_global and not address.is_reserved and not any(address in net for net in REFUSED)
+        return port in WEB_PORTS and public
 
     async def resolve(self, host: str, port: int) -> str:
         """Return one checked address of a host. Raises BlockedAddress, or ConnectError when the name is unknown."""

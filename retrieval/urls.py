@@ -35,6 +35,10 @@ CACHES = (
 ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
+PORT = re.compile(r":[0-9]+\Z")
+# What no host has (WHATWG URL, forbidden domain code points), and what would end a link in Markdown or HTML.
+NOT_IN_HOST = re.compile(r"""[\s\x00-\x20\x7f#/<>?@\[\\\]^|%(){}"'`]""")
+
 
 def canonical(url: str) -> str | None:
     """Return an address of the same page in one form, or None when it cannot be fetched at all.
@@ -48,7 +52,7 @@ def canonical(url: str) -> str | None:
     except ValueError:
         return None
     host = (host or "").rstrip(".")
-    if parts.scheme.lower() not in DEFAULT_PORTS or not host or "\\" in parts.netloc:
+    if parts.scheme.lower() not in DEFAULT_PORTS or not host or "\\" in parts.netloc or NOT_IN_HOST.search(host):
         return None
     scheme = parts.scheme.lower()
     netloc = _bracketed(host) if port in (None, DEFAULT_PORTS[scheme]) else f"{_bracketed(host)}:{port}"
@@ -109,9 +113,10 @@ def printable(url: str) -> str:
 
 def _ascii_netloc(netloc: str) -> str:
     """Encode the host alone, not its port; one that the codec refuses (it is of 2003) is percent-encoded."""
-    host, colon, port = netloc.rpartition(":") if netloc.rpartition(":")[2].isdigit() else (netloc, "", "")
+    host = PORT.sub("", netloc)
+    port = netloc.removeprefix(host)
     encoded = _ascii_host(host)
-    return (encoded if encoded.isascii() else quote(host)) + colon + port
+    return (encoded if encoded.isascii() else quote(host)) + port
 
 
 def _bracketed(host: str) -> str:

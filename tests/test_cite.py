@@ -100,6 +100,7 @@ PIECES = st.lists(
             "[9]",
             "\n\n",
             "(https://a.b/c)",
+            "(www.a.b)",
             "text ",
             "[[5]]",
         ]

@@ -1,7 +1,8 @@
 """Requests that nobody would write: whatever comes, the server answers, and never with a fault of its own.
 
 Schemathesis asks a real pipeline by the OpenAPI document and holds every reply against it; Hypothesis draws bodies
-around the fields that are read, and bodies that are no JSON, for a pipeline that answers at once.
+around the fields that are read, and bodies that are no JSON, for a pipeline that answers at once. The parts that read
+what strangers wrote are fuzzed by themselves, each for a minute (`tests.fuzzed`).
 """
 
 import json
@@ -31,6 +32,8 @@ pytestmark = pytest.mark.fuzz
 SCHEMATHESIS = Path(sys.executable).with_name("st")
 FAULT = b'"internal_error"'
 EXAMPLES = 1_500
+PARTS = ("cleaner", "thinking", "citations", "urls", "guard")
+PART_SECONDS = 60
 REQUEST_SECONDS = 20
 
 
@@ -206,3 +209,17 @@ def test_deep_values_in_every_field(client, path, depth):
 )
 def test_wide_schemas(client, path, schema):
     posted(client, path, json.dumps(SMALLEST[path] | as_schema(schema)).encode())
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_that_read_what_strangers_wrote(part):
+    pytest.importorskip("atheris", reason="atheris is not built for this Python")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzzed", part, "--seconds", str(PART_SECONDS)],
+        capture_output=True,
+        check=False,
+        timeout=PART_SECONDS * 5,
+    )
+    told = done.stderr.decode(errors="replace")
+    assert done.returncode == 0, told[-4_000:]
+    assert int(told.split("stat::number_of_executed_units:")[1].split()[0]) > 1_000

@@ -32,7 +32,11 @@ def test_canonical(url, same):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ftp://a.b/", "javascript:alert(1)", "http://", "http://a.b:99999999/", "http://a\\@b/", "http://./"]
+    "url",
+    [
+        *("", "ftp://a.b/", "javascript:alert(1)", "http://", "http://a.b:99999999/", "http://a\\@b/", "http://./"),
+        *("http://a b.org/", "http://a(b).org/", "http://a%20b.org/", "http://<a>.org/"),
+    ],
 )
 def test_what_is_no_web_address(url):
     assert urls.canonical(url) is None
@@ -138,6 +142,7 @@ def test_printable_is_safe_in_markdown():
     assert urls.printable("https://a.b/%D0%B0") == "https://a.b/%D0%B0"
     assert urls.printable("https://пример.рф:8443/a") == "https://xn--e1afmkfd.xn--p1ai:8443/a"
     assert urls.printable("https://א1.evil.example/").isascii()
+    assert urls.printable("https://༤/").isascii()
 
 
 def test_within():
