@@ -17,7 +17,7 @@ from agent.errors import BadSettings
 from agent.reason import Model
 from agent.remember import Remembering, open_cache
 from agent.settings import Settings
-from agent.tools import Tools
+from agent.tools import Dispensable, Tools
 from retrieval import language
 from retrieval.cache import code_version
 from retrieval.cooldown import PatientEngine
@@ -64,9 +64,12 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
         limits = await anyio.to_thread.run_sync(_rank_limits, name)
+        dispensable = _dispensable(cache=cache, embedder=embedder, reranker=reranker)
         if cache is None:
             files = await _with_files(fetcher, settings)
-            yield Tools(settings, model, live, files, extractor, embedder, reranker, rank_limits=limits)
+            yield Tools(
+                settings, model, live, files, extractor, embedder, reranker, rank_limits=limits, dispensable=dispensable
+            )
             return
         remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
         engines = [remembering.engine(engine) for engine in live]
@@ -74,8 +77,21 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         fetching = await _with_files(pages, settings)
         embedder = remembering.embedder(embedder, name)
         yield Tools(
-            settings, model, engines, fetching, pages, embedder, reranker, rank_limits=limits, live_engines=live
+            settings,
+            model,
+            engines,
+            fetching,
+            pages,
+            embedder,
+            reranker,
+            rank_limits=limits,
+            live_engines=live,
+            dispensable=dispensable,
         )
+
+
+def _dispensable(**named: object) -> dict[str, Dispensable]:
+    return {name: each for name, each in named.items() if isinstance(each, Dispensable)}
 
 
 def allowed_nets(settings: Settings) -> tuple[AllowedNet, ...]:

@@ -1,7 +1,8 @@
 """What an answer is made with: the opened engines, one object for the whole server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from anyio import CapacityLimiter
 
@@ -19,11 +20,22 @@ from retrieval.search import SearchEngine, search
 from retrieval.types import Query
 
 
+@runtime_checkable
+class Dispensable(Protocol):
+    """What answers can do without: they come more slowly, or in a poorer order."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong the last time it was used; None when nothing did."""
+        ...
+
+
 @dataclass(slots=True)
 class Tools:
     """Everything opened by `agent.build.open_tools`; closed with it.
 
     `live_engines` are the engines without what is remembered of them, for checks; the engines themselves when empty.
+    `dispensable` are by name the cache, the embedder and the reranker, where one may fail.
     """
 
     settings: Settings
@@ -38,6 +50,7 @@ class Tools:
     chunk_limits: ChunkLimits = field(default_factory=ChunkLimits)
     rank_limits: RankLimits = field(default_factory=RankLimits)
     live_engines: Sequence[SearchEngine] = ()
+    dispensable: Mapping[str, Dispensable] = field(default_factory=dict)
     earlier: Earlier = field(default_factory=Earlier)
     rank_limiter: CapacityLimiter = field(init=False)
 
@@ -73,3 +86,7 @@ class Tools:
     def engine_health(self) -> dict[str, str]:
         """Tell of each engine "ok", "not asked yet", or what is wrong; of those on this machine there is no more."""
         return {engine.name: engine.health if isinstance(engine, PatientEngine) else "ok" for engine in self._live}
+
+    def degraded(self) -> dict[str, str]:
+        """Tell what fails of that which answers can do without, and how."""
+        return {name: trouble for name, each in self.dispensable.items() if (trouble := each.trouble)}

@@ -90,6 +90,11 @@ class TolerantCache:
         else:
             self._writing.note(None)
 
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong the last time; its reason is in the log alone, as it may name a place."""
+        return self._reading.trouble or self._writing.trouble
+
     def close(self) -> None:
         """Let go of the store."""
         self._store.close()
@@ -107,6 +112,11 @@ class _Outage:
         """Tell whether it failed so lately that it is not tried again."""
         retry_at = self._retry_at
         return retry_at is not None and self._clock() < retry_at
+
+    @property
+    def trouble(self) -> str | None:
+        """What cannot be done, as last seen."""
+        return None if self._retry_at is None else f"cannot be {self._done}"
 
     def note(self, error: CacheUnavailable | None) -> None:
         """Take notice of a failure, or of a success."""

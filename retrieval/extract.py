@@ -7,7 +7,9 @@ its title and date by trafilatura and htmldate (Barbaresi, ACL 2021; JOSS 2020).
 
 import asyncio
 import ctypes
+import logging
 import multiprocessing
+import os
 import re
 import resource
 import signal
@@ -26,6 +28,8 @@ from retrieval import pdf, signatures, stand_ins, urls
 from retrieval.limits import ExtractLimits
 from retrieval.types import Document, Page, Skipped, SkipReason
 
+log = logging.getLogger(__name__)
+
 TAGS_BEFORE_PARSING = 40_000
 # A tag of so many attributes: parsing takes the square of their number.
 MANY_ATTRIBUTES = re.compile(r"<[a-zA-Z](?:[^<>\s]*+\s++){2000}")
@@ -37,6 +41,7 @@ INVISIBLE = re.compile(
 )
 MARKUP = re.compile(r"<[a-zA-Z!/?]")
 BLANK_LINES = re.compile(r"\n\s*\n+")
+FRAME = re.compile(r'File "(?:[^"\n]*/)?([^"/\n]+)", line (\d+)')
 SPACES = re.compile(r"[^\S\n]+")
 
 
@@ -53,7 +58,7 @@ class Extractor:
             max_workers=self._limits.workers,
             max_tasks=self._limits.tasks_per_worker,
             initializer=_prepare_worker,
-            initargs=(self._limits.memory_bytes,),
+            initargs=(self._limits.memory_bytes, self._limits.niceness),
             context=context,
         )
         # The first task starts the workers: now, so that the first question does not wait for them.
@@ -76,6 +81,10 @@ class Extractor:
             outcome = _skipped(page, SkipReason.PARSER_LIMIT, f"over {self._limits.page_seconds:g} s")
         except (ProcessExpired, MemoryError, RecursionError) as error:
             outcome = _skipped(page, SkipReason.PARSER_LIMIT, repr(error))
+        except Exception as error:  # noqa: BLE001
+            # A fault of a parser or of ours, in a process of its own: it costs the page, not the request.
+            log.warning("a page could not be cleaned: %s in %s", type(error).__name__, _place(error))
+            outcome = _skipped(page, SkipReason.PARSER_LIMIT, type(error).__name__)
         ms = page.ms + round((time.monotonic() - start) * 1000)
         return replace(outcome, ms=ms, bytes=len(page.body))
 
@@ -149,7 +158,10 @@ def _date(tree: Any, url: str) -> str | None:  # noqa: ANN401
     from htmldate import find_date
 
     # From the page's metadata only: a guess from its text is wrong too often and costs as much as the cleaning.
-    found: str | None = find_date(tree, extensive_search=False, original_date=True, url=url)
+    try:
+        found: str | None = find_date(tree, extensive_search=False, original_date=True, url=url)
+    except Exception:  # noqa: BLE001  (htmldate fails on odd trees; a page whose date is not known is a page still)
+        return None
     return found
 
 
@@ -167,14 +179,21 @@ def _document(page: Page, fields: dict[str, Any], text: str, limits: ExtractLimi
     )
 
 
+def _place(error: BaseException) -> str:
+    """Name the file and line in the worker where an error arose, not its message, which may hold text of the page."""
+    frames = FRAME.findall(str(error.__cause__))
+    return ":".join(frames[-1]) if frames else "an unknown place"
+
+
 def _skipped(page: Page, reason: SkipReason, detail: str) -> Skipped:
     return Skipped(page.hit.url, reason, detail, 200, page.ms, len(page.body))
 
 
-def _prepare_worker(memory_bytes: int) -> None:
-    """Bound the worker's memory, leave Ctrl-C to the parent, and die with the parent."""
+def _prepare_worker(memory_bytes: int, niceness: int) -> None:
+    """Bound the worker's memory, let the server go first, leave Ctrl-C to the parent, and die with the parent."""
     # Parsers warn of what is wrong with a page, which is nothing that the operator can mend.
     warnings.simplefilter("ignore")
+    os.nice(niceness)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -31,7 +31,6 @@ HEADERS = {
     "Accept": "text/html,application/xhtml+xml,application/pdf;q=0.9,text/plain;q=0.8,*/*;q=0.1",
     "Accept-Encoding": content_coding.OFFERED,
 }
-KEEP_ALIVE_SECONDS = 5.0
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_MODIFIED = 304
 # What servers call a download that they know nothing about; read if it begins like a PDF.
@@ -82,16 +81,32 @@ class Fetcher:
             network_backend=GuardedBackend(self._guard),
             max_connections=2 * self._limits.at_once,
             max_keepalive_connections=self._limits.at_once,
-            keepalive_expiry=KEEP_ALIVE_SECONDS,
+            keepalive_expiry=self._limits.keep_alive_seconds,
             http2=True,
         )
         await self._pool.__aenter__()
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._close_idle)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._pool.__aexit__(kind, error, trace)
+        self._tasks.cancel_scope.cancel()
+        try:
+            # Told of no error, the group wraps none.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            await self._pool.__aexit__(kind, error, trace)
+
+    async def _close_idle(self) -> None:
+        """Close what sites keep open for nothing: the pool itself looks for that only when it is asked for a page."""
+        while True:
+            await anyio.sleep(self._limits.keep_alive_seconds)
+            for connection in self._pool.connections:
+                if connection.is_idle() and connection.has_expired():
+                    await connection.aclose()
 
     async def fetch(self, hit: Hit, stale: Page | None = None) -> Page | Skipped:  # noqa: PLR0911  (one a failure)
         """Fetch one page, redirects included, within the limits for one page.

@@ -56,7 +56,8 @@ class FetchLimits:
     """How hard to fetch. `pdf_bytes` is for a PDF instead of `wire_bytes` and `body_bytes`.
 
     A page that takes `hedge_seconds` to come, or `hedge_extract_seconds` to be cleaned (waiting for a worker is part of
-    it), no longer holds back the next in reserve.
+    it), no longer holds back the next in reserve. A connection that nobody uses is closed after
+    `keep_alive_seconds`, or twice that at most.
     """
 
     wanted: int = 50
@@ -66,6 +67,7 @@ class FetchLimits:
     hedge_extract_seconds: float = 3.0
     at_once: int = 48
     per_host: int = 4
+    keep_alive_seconds: float = 5.0
     redirects: int = 5
     url_chars: int = 4096
     wire_bytes: int = 5_000_000
@@ -134,12 +136,14 @@ class RecordingLimits:
 class ExtractLimits:
     """What cleaning one page may cost, and what is too little or too much to be a page.
 
+    `niceness` is how far the workers stand behind the server where the cores are all taken (0 to 19, as of nice).
     Of a longer PDF the first `pdf_pages` pages are read, or as many as come in `pdf_seconds`.
     """
 
     workers: int = 2
     page_seconds: float = 6.0
     memory_bytes: int = 480_000_000
+    niceness: int = 5
     tasks_per_worker: int = 500
     min_chars: int = 50
     max_chars: int = 400_000

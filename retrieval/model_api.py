@@ -16,7 +16,10 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 
 class ModelApi:
-    """One server. Safe to use from many threads. `error` is raised for whatever goes wrong, and says `name`."""
+    """One server. Safe to use from many threads. `error` is raised for whatever goes wrong, and says `name`.
+
+    `trouble` is what went wrong the last time; None when all went well, or nothing was asked.
+    """
 
     def __init__(
         self, name: str, url: str, key: SecretStr | None, error: type[RetrievalError], limits: ModelApiLimits
@@ -25,11 +28,21 @@ class ModelApi:
         self._client = httpx2.Client(base_url=url, headers=headers, timeout=limits.seconds, trust_env=False)
         self._name, self._error, self._limits = name, error, limits
         self._left_alone_until = 0.0
+        self.trouble: str | None = None
 
     def post(self, path: str, body: dict[str, object], shape: type[Reply]) -> Reply:
         """Send a request and read its JSON reply. Blocks. Raises the error of this server."""
         if time.monotonic() < self._left_alone_until:
             raise self._error(f"{self._name} could not be reached just now")
+        try:
+            reply = self._post(path, body, shape)
+        except self._error as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = None
+        return reply
+
+    def _post(self, path: str, body: dict[str, object], shape: type[Reply]) -> Reply:
         try:
             with self._client.stream("POST", path, json=body) as reply:
                 if reply.status_code != 200:

@@ -1,6 +1,7 @@
 import multiprocessing
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -204,6 +205,24 @@ async def test_a_page_that_takes_too_long_is_given_up_and_the_next_is_served(ext
     assert (outcomes["slow"].reason, outcomes["slow"].detail) == ("parser_limit", "over 1 s")
     assert outcomes["slow"].bytes == len(slow())
     assert isinstance(outcomes["next"], Document)
+
+
+@pytest.mark.anyio
+async def test_a_fault_while_cleaning_costs_the_page_alone_and_is_logged_without_its_text(extractor, caplog):
+    broken = replace(page(HTML), charset=5)
+    outcome = await extractor.extract(broken)
+    assert isinstance(outcome, Skipped)
+    assert (outcome.reason, outcome.detail) == ("parser_limit", "AttributeError")
+    assert isinstance(await extractor.extract(page(HTML)), Document)
+    assert "AttributeError in decode.py:" in caplog.text
+    assert "80 m" not in caplog.text
+
+
+def test_a_page_whose_date_cannot_be_looked_for_has_none():
+    # htmldate would drop the root of such a tree, and fails on it.
+    told = cleaned(f"<math>-->--></link>{'<p>The pier is 80 m long and it was built by the town.</p>' * 2}-->")
+    assert "pier" in told.text
+    assert told.date is None
 
 
 @LINUX

@@ -8,13 +8,16 @@ one error in OpenAI's shape, in time; and once the fault is over the server is w
 import asyncio
 import json
 import random
+import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
 import anyio
+import httpcore2
 import httpx2
 import pytest
 
@@ -24,6 +27,7 @@ from retrieval.caches.sqlite import SqliteCache
 from retrieval.limits import CacheLimits
 from server import create_app
 from tests import web as local
+from tests.test_cache import redis_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.faults, pytest.mark.usefixtures("no_settings")]
 
@@ -38,6 +42,7 @@ SLACK_SECONDS = 10.0
 MOST_SECONDS = ANSWER_SECONDS + 2.0 + SLACK_SECONDS
 RECOVERY_SECONDS = 10.0 + SLACK_SECONDS
 SECRET = "sk-marker-7f31"
+NAMED_HOST = "pages.example"
 PAGE = "The old pier of Brighton is 525 m long."
 WORDS = [
     f"{one}{other}" for one in ("ba", "do", "ki", "lu", "me", "no", "ra", "si") for other in ("lt", "rn", "sk", "ff")
@@ -50,11 +55,12 @@ class Dependency:
     def __init__(self, name, reply):
         self.name, self.fault, self._reply = name, None, reply
         self.port, self._server = 0, None
+        self.host = "127.0.0.1"
         self._writers = set()
 
     @property
     def base(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def set(self, fault):
         """Begin a fault, or end it: None."""
@@ -163,7 +169,7 @@ async def dependencies():
 
 
 @asynccontextmanager
-async def product(around):
+async def product(around, cache="off"):
     """Open the server over its dependencies, as its settings say; give a client of it."""
     settings = Settings(
         search=("searxng",),
@@ -175,7 +181,7 @@ async def product(around):
         embedder_url=f"{around['embedder'].base}/v1",
         embedder_model="any",
         allow_nets=(f"127.0.0.1/32:{around['well'].port}", f"127.0.0.1/32:{around['pages'].port}"),
-        cache="off",
+        cache=str(cache),
         read_seconds=2.0,
         answer_seconds=ANSWER_SECONDS,
     )
@@ -185,12 +191,12 @@ async def product(around):
         yield await stack.enter_async_context(httpx2.AsyncClient(base_url=base, timeout=60))
 
 
-async def asked(client, *, stream=False):
-    """Ask one question; give the status and the body, of a stream its last chunks joined."""
+async def asked(client, question="How long is the pier?", *, stream=False):
+    """Ask a question; give the status and the body, of a stream its last chunks joined."""
     body = {
         "model": "wellread-quick",
         "stream": stream,
-        "messages": [{"role": "user", "content": "How long is the pier?"}],
+        "messages": [{"role": "user", "content": question}],
     }
     reply = await client.post("/v1/chat/completions", json=body)
     return reply.status_code, reply.json() if not stream else reply.text
@@ -267,6 +273,169 @@ async def test_a_model_that_fails_in_the_middle_of_a_stream_ends_it_with_an_erro
         assert '"error"' in text
         assert SECRET not in text
         await around["model"].set(None)
+        await check_recovery(client, time.monotonic())
+
+
+# ---- the cache: an answer never needs it
+
+
+class Disk:
+    """The folder of a cache in a file; its faults."""
+
+    def __init__(self, folder):
+        self.cache = folder / "cache.sqlite"
+        self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self._other = None
+
+    async def set(self, fault):
+        """Begin a fault, or end it: None."""
+        if fault == "full":
+            # What the kernel says of a disk that is full, it says of a file that may not grow.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, self._limits[1]))
+        elif fault == "locked":
+            self._other = sqlite3.connect(self.cache, isolation_level=None)
+            self._other.execute("BEGIN EXCLUSIVE")
+        elif fault == "broken":
+            with closing(sqlite3.connect(self.cache)) as other:
+                other.execute("ALTER TABLE entries RENAME TO other")
+        else:
+            await self._end()
+
+    async def _end(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)
+        if self._other:
+            self._other.close()
+        with closing(sqlite3.connect(self.cache)) as other, suppress(sqlite3.OperationalError):
+            other.execute("ALTER TABLE other RENAME TO entries")
+
+
+class Wire:
+    """What lies between the server and a Redis; its faults."""
+
+    def __init__(self, redis_port):
+        self._redis_port, self._fault, self._server, self._port = redis_port, None, None, 0
+        self._writers = set()
+
+    @property
+    def cache(self):
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    async def set(self, fault):
+        """Begin a fault, or end it: None."""
+        self._fault = fault
+        for writer in self._writers:
+            writer.transport.abort()
+        if fault == "refused" and self._server:
+            self._server.close()
+            self._server = None
+        elif fault != "refused" and not self._server:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader, writer):
+        self._writers.add(writer)
+        try:
+            if self._fault == "silent":
+                await reader.read()
+            elif self._fault == "garbage":
+                writer.write(b"\x00\xff no Redis\r\n" * 9)
+            elif self._fault != "cut off":
+                await self._pass_on(reader, writer)
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _pass_on(self, reader, writer):
+        there, back = await asyncio.open_connection("127.0.0.1", self._redis_port)
+        with suppress(ConnectionError):
+            await asyncio.gather(_copied(reader, back), _copied(there, writer))
+
+
+async def _copied(reader, writer):
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+@pytest.fixture(scope="module")
+def redis_port():
+    with redis_server() as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        *(("disk", fault) for fault in ("full", "locked", "broken")),
+        *(("redis", fault) for fault in ("refused", "silent", "garbage", "cut off")),
+    ],
+)
+async def test_a_cache_that_fails_is_done_without_and_told(tmp_path, redis_port, kind, fault):
+    store = Disk(tmp_path) if kind == "disk" else Wire(redis_port)
+    await store.set(None)
+    async with dependencies() as around, product(around, store.cache) as client:
+        check_harmless(*await asked(client))
+        try:
+            await store.set(fault)
+            start = time.monotonic()
+            check_harmless(*await asked(client, "Who built the pier, and how long is it?"))
+            assert time.monotonic() - start <= MOST_SECONDS
+            assert "cache" in (await client.get("/ready")).json()["degraded"]
+        finally:
+            await store.set(None)
+        await check_undegraded(client, time.monotonic())
+        await store.set("refused" if kind == "redis" else None)
+
+
+async def check_undegraded(client, since):
+    """Wait until nothing is told to fail."""
+    while (await client.get("/ready")).json()["degraded"]:
+        assert time.monotonic() - since <= RECOVERY_SECONDS
+        await anyio.sleep(0.5)
+        check_harmless(*await asked(client, f"How long is the pier, in {time.monotonic()} words?"))
+
+
+# ---- names
+
+
+LIES = {"inward": ["169.254.169.254"], "one of two": ["127.0.0.1", "10.0.0.1"]}
+
+
+class Names:
+    """The resolver of names, of which only one is asked for; its faults."""
+
+    def __init__(self):
+        self.fault = None
+
+    async def look_up(self, host, port):
+        assert host == NAMED_HOST
+        if self.fault == "unknown":
+            raise httpcore2.ConnectError("cannot resolve the name")
+        if self.fault == "silent":
+            await anyio.sleep_forever()
+        if self.fault == "slow":
+            await anyio.sleep(0.3)
+        return LIES.get(self.fault, ["127.0.0.1"])
+
+
+@pytest.mark.parametrize("fault", ["unknown", "silent", "slow", *LIES])
+async def test_names_that_do_not_resolve_cost_their_pages_alone(monkeypatch, fault):
+    names = Names()
+    monkeypatch.setattr("retrieval.guard.look_up", names.look_up)
+    async with dependencies() as around, product(around) as client:
+        around["pages"].host = NAMED_HOST
+        check_harmless(*await asked(client))
+        names.fault = fault
+        # No name is asked for as long as a connection to it is kept.
+        await around["pages"].set("refused")
+        await around["pages"].set(None)
+        start = time.monotonic()
+        check("pages", fault, *await asked(client))
+        assert time.monotonic() - start <= MOST_SECONDS
+        names.fault = None
         await check_recovery(client, time.monotonic())
 
 

@@ -1,4 +1,6 @@
 import gzip
+import os
+import sys
 from dataclasses import replace
 
 import anyio
@@ -9,6 +11,7 @@ from retrieval.guard import Guard, parse_allowed_net
 from retrieval.limits import FetchLimits, RobotsLimits
 from retrieval.types import Hit, Page, Skipped, SkipReason
 from tests import web as local
+from tests.processes import open_files
 
 pytestmark = pytest.mark.anyio
 TEXT = (("Content-Type", "text/plain"),)
@@ -40,6 +43,18 @@ async def test_a_page_comes_with_its_type_and_final_address(web, fetcher):
     assert isinstance(page, Page)
     assert (page.url, page.content_type, page.charset) == (web.base + "/b?x=1", "text/html", "windows-1251")
     assert page.body.decode("cp1251") == "тело"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+async def test_a_connection_that_nobody_uses_is_closed_without_another_request(web):
+    guard = Guard((parse_allowed_net(f"127.0.0.1/32:{web.port}"),))
+    async with Fetcher(guard, replace(LIMITS, keep_alive_seconds=0.1), robots=None) as fetcher:
+        before = open_files([os.getpid()])
+        assert isinstance(await fetcher.fetch(Hit(web.page("/a", b"text", headers=TEXT), "T")), Page)
+        assert open_files([os.getpid()]) > before
+        with anyio.fail_after(5):
+            while open_files([os.getpid()]) > before:  # noqa: ASYNC110
+                await anyio.sleep(0.05)
 
 
 async def test_compressed_pages_are_unpacked(web, fetcher):

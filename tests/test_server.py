@@ -72,6 +72,9 @@ class FakeTools:
     async def check(self, *, live=False):
         return {"model": "ok" if self.model.up else "down", "search": "ok"}
 
+    def degraded(self):
+        return {}
+
     def engine_health(self):
         return {"ddgs": "ok", "brave": "cooling: answered 429; asked again in 30 s"}
 

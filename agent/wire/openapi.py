@@ -269,6 +269,7 @@ SCHEMAS: Final[Json] = {
         status=_one_of("ready", "not ready"),
         checks={"type": "object", "additionalProperties": STRING},
         engines={"type": "object", "additionalProperties": STRING},
+        degraded={"type": "object", "additionalProperties": STRING},
     ),
     "Version": _object(name=STRING, version=STRING),
 }

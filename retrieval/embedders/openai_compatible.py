@@ -44,6 +44,11 @@ class OpenAICompatibleEmbedder:
         """Not known."""
         return None
 
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong the last time."""
+        return self._api.trouble
+
     def embed(self, texts: tuple[str, ...], kind: TextKind) -> Vectors:
         """Embed texts; shape (len(texts), dimensions), float32, L2-normalized rows. Blocks: call it in a thread.
 

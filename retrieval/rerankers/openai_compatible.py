@@ -25,6 +25,11 @@ class OpenAICompatibleReranker:
         self._api = ModelApi("the reranking server", url, key, RerankerUnavailable, limits or ModelApiLimits())
         self._model = model
 
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong the last time."""
+        return self._api.trouble
+
     def score(self, query: str, texts: tuple[str, ...]) -> Vectors:
         """Score texts, the better the higher; shape (len(texts),), float32. Blocks. Raises RerankerUnavailable."""
         body: dict[str, object] = {"model": self._model, "query": query, "documents": list(texts), "top_n": len(texts)}
