@@ -121,6 +121,9 @@ Answerer = Callable[[Question, Tools, Emit], Awaitable[None]]
 XTask = Annotated[str, Header(description="name of a side request, as Open WebUI's {{TASK}} gives it")]
 XSearch = Annotated[str, Header(description="off: answer from the model alone")]
 XStatus = Annotated[str, Header(description="on: tell progress as Open WebUI's status events")]
+XWatch = Annotated[
+    str, Header(description="on: tell every step of the reading, and every page, as `wellread` in chunks")
+]
 XRetry = Annotated[str, Header(description="how often a client has repeated this request by itself")]
 RunId = Annotated[str, Path(alias="id", description="id of a completion or response, or what x-run-id told")]
 Work = Callable[[Emit], Awaitable[Json]]
@@ -675,6 +678,7 @@ class Service:
         x_task: XTask = "",
         x_search: XSearch = "",
         x_status: XStatus = "",
+        x_watch: XWatch = "",
         x_stainless_retry_count: XRetry = "",
     ) -> Response:
         """Answer a conversation. All that can be refused is refused here, before the reply begins."""
@@ -687,7 +691,8 @@ class Service:
             tiered=request.service_tier is not None,
         )
         chunks = Chunks(head, request.stream_options.include_usage, question.show_reasoning)
-        writer = ChatStream(chunks, status=request.status_events or x_status.lower() == "on")
+        status = request.status_events or x_status.lower() == "on"
+        writer = ChatStream(chunks, status=status, watched=x_watch.lower() == "on")
 
         asked = self._call(_owner(raw), head.id, question, x_stainless_retry_count)
 

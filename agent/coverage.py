@@ -19,7 +19,7 @@ def coverage(
         asked=len(outcomes),
         read=sum(len(pages.documents) for pages in read),
         used=len({source.document.url for source in context.sources}),
-        pages=tuple(_record(outcome) for outcome in outcomes),
+        pages=tuple(page_record(outcome) for outcome in outcomes),
         engines=found[-1].engines,
         rounds=len(read),
         deadline_hit=any(pages.deadline_hit for pages in read),
@@ -27,7 +27,8 @@ def coverage(
     )
 
 
-def _record(outcome: Outcome) -> PageRecord:
+def page_record(outcome: Outcome) -> PageRecord:
+    """Tell what became of one page."""
     if isinstance(outcome, Skipped):
         return PageRecord(outcome.url, "skipped", outcome.reason.value, outcome.ms, outcome.bytes, 0)
     return PageRecord(outcome.url, "read", None, outcome.ms, outcome.bytes, len(outcome.text), outcome.cached)

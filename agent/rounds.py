@@ -12,12 +12,13 @@ import anyio
 import anyio.to_thread
 
 from agent import progress
+from agent.coverage import page_record
 from agent.errors import SearchUnavailable
 from agent.named import named_first
 from agent.reason import Emit
 from agent.settings import EFFORTS
 from agent.tools import Tools
-from agent.types import Plan, Progress, Question
+from agent.types import PageOutcome, Plan, Progress, Question
 from retrieval import urls
 from retrieval.ahead import Ahead
 from retrieval.chunk import chunk
@@ -145,12 +146,13 @@ class Rounds:
         )
 
     def _reporter(self, ahead: Ahead) -> OnPage:
-        async def on_page(read: int, outcome: Outcome) -> None:
-            if not isinstance(outcome, Document):
-                return
-            ahead.add(outcome)
-            if read % PROGRESS_EVERY == 0:
-                await self.emit(Progress(progress.reading(self.plan, read, outcome.title)))
+        async def on_page(read: int, hit: Hit, outcome: Outcome) -> None:
+            line, title = "", hit.title
+            if isinstance(outcome, Document):
+                ahead.add(outcome)
+                title = outcome.title
+                line = "" if read % PROGRESS_EVERY else progress.reading(self.plan, read, title)
+            await self.emit(Progress(line, page=PageOutcome(hit.url, title, page_record(outcome))))
 
         return on_page
 

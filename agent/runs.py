@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from agent.errors import AgentError
 from agent.kept import Kept
-from agent.types import Answer, Event, Plan, Progress, Reading
+from agent.types import Answer, Event, Plan, Progress, Reading, Thinking
 
 MOST_BYTES: Final = 30_000_000
 # What keeping a record takes besides itself.
@@ -28,6 +28,7 @@ class Run:
     id: str
     began: float
     seconds: float = 0.0
+    steps: tuple["Step", ...] = ()
     plan: Plan | None = None
     reading: Reading | None = None
     answer: Answer | None = None
@@ -41,6 +42,14 @@ class Run:
         return "abandoned" if self.error is None else "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a run told, or began to tell, so many seconds after it had begun."""
+
+    seconds: float
+    told: Progress | Literal["reasoning", "answer"]
+
+
 class RunNotes:
     """Notes what a run tells on its way, and hands the run over once, when it ends."""
 
@@ -49,11 +58,14 @@ class RunNotes:
         self._keep = keep
         self._start = time.monotonic()
         self._run: Run | None = Run(run_id, time.time())
+        self._steps: list[Step] = []
+        self._begun: set[str] = set()
 
     def take(self, event: Event) -> None:
         """Note what an event tells. An answer ends the run before its client is told: it may ask at once."""
         if self._run is None:
             return
+        self._note_step(event)
         if isinstance(event, Progress):
             reading = event.reading or self._run.reading
             self._run = replace(self._run, plan=event.plan or self._run.plan, reading=reading)
@@ -61,11 +73,20 @@ class RunNotes:
             self._run = replace(self._run, answer=event)
             self.end()
 
+    def _note_step(self, event: Event) -> None:
+        begins: Literal["reasoning", "answer"] = "reasoning" if isinstance(event, Thinking) else "answer"
+        if isinstance(event, Progress):
+            self._steps.append(Step(time.monotonic() - self._start, event))
+        elif begins not in self._begun:
+            self._begun.add(begins)
+            self._steps.append(Step(time.monotonic() - self._start, begins))
+
     def end(self, error: AgentError | None = None) -> None:
         """End the run, unless it has ended; one without an answer or an error was left by its client."""
         run, self._run = self._run, None
         if run is not None:
-            self._keep(replace(run, seconds=time.monotonic() - self._start, error=error))
+            seconds = time.monotonic() - self._start
+            self._keep(replace(run, seconds=seconds, steps=tuple(self._steps), error=error))
 
 
 class Runs:

@@ -179,6 +179,18 @@ class PageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PageOutcome:
+    """What became of a page, as soon as that is known; what is copied later, or comes too late, is told in the end.
+
+    `asked` is the address that a search gave; `title` is the page's own, or the search result's.
+    """
+
+    asked: str
+    title: str
+    record: PageRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """The honest record of what was searched and read. Counts are pages."""
 
@@ -273,15 +285,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One readable line about the reading, in the language of the question; ends with a newline.
+    """One readable line about the reading, in the language of the question, that ends with a newline; or none.
 
-    `searching`: the queries that are asked now; `found`: the addresses that a search has given. `plan`: what is planned
-    by now; `reading`: what came of it all, as the model is given it.
+    `page`: what became of a page. `searching`: the queries that are asked now; `found`: the addresses that a search has
+    given. `plan`: what is planned by now; `reading`: what came of it all, as the model is given it.
     """
 
     text: str
     searching: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
+    page: PageOutcome | None = None
     plan: Plan | None = None
     reading: Reading | None = None
 

@@ -19,8 +19,8 @@ from retrieval.near_duplicates import Sketch, sketch
 from retrieval.types import Document, Hit, Page, Skipped, SkipReason
 
 Outcome = Document | Skipped
-# Called after each page with the pages read so far and its outcome.
-OnPage = Callable[[int, Outcome], Awaitable[None]]
+# Called after each page with the count of pages read so far, the page's hit and its outcome.
+OnPage = Callable[[int, Hit, Outcome], Awaitable[None]]
 
 
 class PageFetcher(Protocol):
@@ -117,7 +117,7 @@ class _Reader:
             place.free()
         else:
             self.read += 1
-        await self.on_page(self.read, outcome)
+        await self.on_page(self.read, hit, outcome)
         if self.read >= self.limits.wanted:
             tasks.cancel_scope.cancel()
 

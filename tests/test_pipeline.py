@@ -73,7 +73,7 @@ async def run(tools: Tools, question: Question | str = ASKED) -> list:
 
 
 def lines(events: list) -> list[str]:
-    return [event.text for event in events if isinstance(event, Progress)]
+    return [event.text for event in events if isinstance(event, Progress) and event.text]
 
 
 def said(events: list) -> str:

@@ -61,7 +61,7 @@ async def read(count: int, scripts: dict[int, Script] | None = None, limits=LIMI
     web = Scripted({f"https://a.b/{number}": script for number, script in (scripts or {}).items()})
     seen = []
 
-    async def note(read: int, outcome) -> None:
+    async def note(read: int, hit, outcome) -> None:
         seen.append((read, outcome.url[-1]))
         await anyio.lowlevel.checkpoint()
 

@@ -17,7 +17,7 @@ from agent.runs import ENTRY_BYTES, RunNotes, Runs
 from agent.types import Answer, CheckedMark, Context, Coverage, Plan, Progress, Reading, Source, Text, Timings, Usage
 from agent.wire.openapi import SCHEMAS
 from agent.wire.run_record import MOST_PASSAGES, run_body
-from retrieval.types import Document, Passage, Query, Ranked, SearchFilters
+from retrieval.types import Document, Hit, Passage, Query, Ranked, SearchFilters
 from tests.test_pipeline import ASKED, Engine, piers
 from tests.test_server import (
     ANSWER,
@@ -407,6 +407,12 @@ async def test_the_pipeline_tells_what_it_planned_and_read(web, equipped):
     assert record["context"]["text"].startswith("[webpage 1 begin]\nPier 3")
     assert [source["number"] for source in record["context"]["sources"]] == [1, 2, 3, 4]
     assert 0 < record["timings_ms"]["total"] <= record["took_ms"]
+    times = [step["at_ms"] for step in record["steps"]]
+    assert times == sorted(times)
+    assert times[-1] <= record["took_ms"]
+    told = {page["url"]: page["ms"] for page in record["coverage"]["pages"]}
+    assert {page["url"]: page["ms"] for step in record["steps"] if (page := step.get("page"))} == told
+    assert [step["begins"] for step in record["steps"] if "begins" in step] == ["reasoning", "answer"]
 
 
 async def test_a_model_that_fails_after_the_reading_leaves_what_was_read(web, equipped):
@@ -437,3 +443,24 @@ async def test_an_answer_without_a_search_has_a_record_without_one(equipped):
 
     assert (record["status"], record["plan"], record["coverage"], record["passages"]) == ("completed", None, None, [])
     assert record["usage"] == done["usage"]
+
+
+async def test_every_step_and_page_is_told_to_those_who_watch(web, equipped):
+    hits = piers(web, 3)
+    web.page("/gone", b"", status=404)
+    async with whole(equipped, Engine((*hits, Hit(f"{web.base}/gone", "Gone")))) as client:
+        chunks = chunks_of(await post(client, json=asking(ASKED, stream=True), headers={"x-watch": "on"}))
+        plain = chunks_of(await post(client, json=asking(ASKED, stream=True)))
+    steps = [chunk["wellread"] for chunk in chunks if "wellread" in chunk]
+    pages = {step["page"]["asked"]: step["page"] for step in steps if "page" in step}
+
+    assert steps[0]["searching"]
+    assert {url for step in steps for url in step.get("found", ())} == pages.keys()
+    assert {page["status"] for page in pages.values()} == {"read", "skipped"}
+    assert pages[f"{web.base}/gone"] | {"ms": 0} == {
+        "asked": f"{web.base}/gone", "url": f"{web.base}/gone", "title": "Gone", "status": "skipped",
+        "reason": "not_found", "ms": 0, "bytes": 0, "cached": False,
+    }  # fmt: skip
+    assert set(steps[-1]["sources"]) == {hit.url for hit in hits}
+    assert all(chunk["choices"][0]["delta"] == {} for chunk in chunks if "wellread" in chunk)
+    assert not any("wellread" in chunk for chunk in plain)

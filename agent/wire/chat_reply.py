@@ -12,6 +12,7 @@ from agent.types import Answer, Event, Progress, Text, Thinking
 from agent.wire.refusals import error_body
 from agent.wire.sources import annotation_list, sources, usage_body
 from agent.wire.sse import BLANK, DONE, Json, Pattern, sse
+from agent.wire.watching import watch_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class Chunks:
         data = {"description": description, "done": done}
         return self._chunk({}) | {"event": {"type": "status", "data": data}}
 
+    def step(self, progress: Progress) -> Json:
+        """Write a chunk that says nothing but to those who watch."""
+        return self._chunk({}) | {"wellread": watch_body(progress)}
+
     def event(self, event: Event) -> list[Json]:
         """Write what one event says; nothing for one that says nothing or is hidden."""
         if isinstance(event, Answer):
@@ -78,11 +83,15 @@ class Chunks:
 
 
 class ChatStream:
-    """Writes a streamed completion as bytes. `status`: progress is told in Open WebUI's way, and not as reasoning."""
+    """Writes a streamed completion as bytes.
 
-    def __init__(self, chunks: Chunks, *, status: bool = False) -> None:
+    `status`: progress is told in Open WebUI's way, and not as reasoning. `watched`: every step and page is told to
+    those who watch (`agent.wire.watching`), and not as reasoning.
+    """
+
+    def __init__(self, chunks: Chunks, *, status: bool = False, watched: bool = False) -> None:
         self._chunks = chunks
-        self._status = status
+        self._status, self._watched = status, watched
         self._doing = ""
         tokens = (Text(BLANK), Thinking(BLANK))
         self._patterns = {type(token): Pattern(chunk) for token in tokens for chunk in chunks.event(token)}
@@ -106,7 +115,9 @@ class ChatStream:
         return (sse(error_body(error)) if error else b"") + DONE
 
     def _told(self, event: Event) -> list[Json]:
-        if not self._status:
+        if self._watched and isinstance(event, Progress):
+            return [self._chunks.step(event)]
+        if not self._status or (isinstance(event, Progress) and not event.text):
             return self._chunks.event(event)
         if isinstance(event, Progress):
             self._doing = event.text.strip()

@@ -196,6 +196,10 @@ SCHEMAS: Final[Json] = {
         status={**_one_of("completed", "failed", "abandoned"), "description": "abandoned: its client left"},
         began={**NUMBER, "description": "in Unix seconds"},
         took_ms={**INTEGER, "description": "from the request to the end of the work, waiting for a seat included"},
+        steps={
+            **_many(_ref("RunStep")),
+            "description": "what it told on its way, as with X-Watch: on",
+        },
         error=_nullable(_ref("RunError")),
         plan={**_nullable(_ref("RunPlan")), "description": "null: nothing was searched"},
         coverage=_nullable(_ref("Coverage")),
@@ -210,6 +214,17 @@ SCHEMAS: Final[Json] = {
         timings_ms=_nullable({"type": "object", "additionalProperties": INTEGER}),
         usage=_nullable(_ref("Usage")),
         finish_reason=_nullable(REASONS),
+    ),
+    "RunStep": _object(
+        {
+            "begins": _one_of("reasoning", "answer"),
+            "line": STRING,
+            "searching": {**_many(STRING), "description": "queries that are asked now"},
+            "found": {**_many(STRING), "description": "addresses that a search has given"},
+            "page": {"type": "object", "description": "what became of a page"},
+            "sources": {**_many(STRING), "description": "addresses of the pages that the model is given"},
+        },
+        at_ms=INTEGER,
     ),
     "RunError": _object(message=STRING, type=STRING, param=NULL_STRING, code=NULL_STRING),
     "RunPlan": _object(

@@ -1,12 +1,13 @@
 """GET /v1/runs/{id}: the record of one run, as JSON. Pure."""
 
-from agent.runs import Run
+from agent.runs import Run, Step
 from agent.types import CheckedMark, Context, Plan, Reading, Source
 from agent.wire.coverage_record import coverage_body
 from agent.wire.refusals import error_body
 from agent.wire.search_api import timings_body
 from agent.wire.sources import usage_body
 from agent.wire.sse import Json, dump
+from agent.wire.watching import watch_body
 from retrieval.types import Query, Ranked
 
 # Of the ranked passages the first so many are told: half of what a ranking gives at most.
@@ -29,6 +30,7 @@ def run_body(run: Run) -> Json:
         "status": run.status,
         "began": round(run.began, 3),
         "took_ms": round(run.seconds * 1000),
+        "steps": [_step(step) for step in run.steps],
         "error": error_body(run.error)["error"] if run.error else None,
         "plan": _plan(plan, reading) if plan else None,
         "coverage": coverage_body(coverage) if coverage else None,
@@ -41,6 +43,11 @@ def run_body(run: Run) -> Json:
         "usage": usage_body(answer.usage) if answer else None,
         "finish_reason": answer.finish_reason if answer else None,
     }
+
+
+def _step(step: Step) -> Json:
+    told = {"begins": step.told} if isinstance(step.told, str) else watch_body(step.told)
+    return {"at_ms": round(step.seconds * 1000), **told}
 
 
 def _plan(plan: Plan, reading: Reading | None) -> Json:
