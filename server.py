@@ -33,7 +33,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from agent import command, pipeline
+from agent import command, page, pipeline
 from agent import plan as planning
 from agent.build import open_tools
 from agent.door import RETRY_AFTER_SECONDS, Door, Place
@@ -106,7 +106,8 @@ TOO_LATE = ModelTimeout("The answer was not finished in time. Ask for less effor
 INTERNAL = "Something went wrong inside the server; its log tells more."
 # How long a thread that ranks or proves may keep the interpreter from the loop: a tenth of the default.
 SWITCH_SECONDS = 0.0005
-PUBLIC_PATHS = frozenset({"/health", "/ready", "/version", "/docs", "/openapi.json"})
+PUBLIC_PATHS = frozenset({"/", "/health", "/ready", "/version", "/docs", "/openapi.json"})
+PAGE_FILES = "/page/"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 RawHeaders = list[tuple[bytes, bytes]]
@@ -472,7 +473,7 @@ class Keys:
         """Judge by the very path that the router sees."""
         if scope["type"] == "http":
             scope.setdefault("state", {})["owner"] = NOBODY
-        if scope["type"] != "http" or not self._known or scope["path"] in PUBLIC_PATHS:
+        if scope["type"] != "http" or not self._known or _is_public(scope):
             await self._app(scope, receive, send)
             return
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
@@ -487,6 +488,11 @@ class Keys:
         """Compare with every key, in the same time whatever is right in it."""
         digest = _digest(key)
         return sum(hmac.compare_digest(digest, known) for known in self._known) > 0
+
+
+def _is_public(scope: Scope) -> bool:
+    path = scope["path"]
+    return path in PUBLIC_PATHS or path.startswith(PAGE_FILES) or _opens_run_page(scope)
 
 
 def _digest(key: str) -> bytes:
@@ -669,6 +675,8 @@ class Service:
         add("/version", self.version, methods=["GET"], include_in_schema=True, **openapi.RELEASE)
         add("/openapi.json", self.document, methods=["GET"])
         add("/docs", self.docs, methods=["GET"])
+        add("/", self.page, methods=["GET"])
+        add("/page/{name}", self.page_file, methods=["GET"])
         return router
 
     async def chat(
@@ -763,7 +771,12 @@ class Service:
         return last
 
     async def run(self, run_id: RunId, raw: Request) -> Response:
-        """Give the record of a run to its owner. Raises RunNotFound, also for another's run."""
+        """Give the record of a run to its owner; to a browser the page that asks for it. Raises RunNotFound.
+
+        That of another is not found either.
+        """
+        if _opens_run_page(raw.scope):
+            return _page_file("run.html")
         record = self._runs.of(_owner(raw), run_id)
         if record is None:
             raise RunNotFound(kept_here=self._runs.kept_here)
@@ -842,6 +855,28 @@ class Service:
         """Describe the API for people."""
         page = reference.page(openapi.completed(self._app.openapi()))
         return Response(page, media_type="text/html", headers={"content-security-policy": reference.POLICY})
+
+
+    async def page(self) -> Response:
+        """Show the page where one asks and watches."""
+        return _page_file("ask.html")
+
+    async def page_file(self, name: str) -> Response:
+        """Give a file of the pages."""
+        return _page_file(name)
+
+
+def _page_file(name: str) -> Response:
+    if name not in page.FILES:
+        raise HTTPError(404)
+    kind, body = page.FILES[name]
+    return Response(body, media_type=kind, headers=page.HEADERS)
+
+
+def _opens_run_page(scope: Scope) -> bool:
+    """Tell whether a browser opens the address of a run, with no key as yet: it is given the page, not the record."""
+    opened = scope["path"].startswith("/runs/") and scope["method"] == "GET"
+    return opened and "text/html" in Headers(scope=scope).get("accept", "")
 
 
 @dataclass(frozen=True, slots=True)
