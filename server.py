@@ -856,7 +856,6 @@ class Service:
         page = reference.page(openapi.completed(self._app.openapi()))
         return Response(page, media_type="text/html", headers={"content-security-policy": reference.POLICY})
 
-
     async def page(self) -> Response:
         """Show the page where one asks and watches."""
         return _page_file("ask.html")

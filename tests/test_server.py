@@ -16,7 +16,7 @@ import openai
 import pytest
 
 import server
-from agent import command
+from agent import command, page
 from agent.ask import ask
 from agent.errors import ModelUnavailable, SearchUnavailable
 from agent.reason import ModelInfo
@@ -420,13 +420,24 @@ async def test_keys(headers, status, code):
 
 
 async def test_all_but_the_public_paths_need_a_key():
-    paths = ["/v1/models", "/models", "/v1/nowhere", "/", "//health", "/health/", "/Health"]
+    paths = ["/v1/models", "/models", "/v1/nowhere", "//", "//health", "/health/", "/Health", "/v1/runs/a", "/runs/a"]
     async with running(api_keys=("one",)) as client:
         refused = [(await client.get(path)).status_code for path in paths]
         public = [(await client.get(path)).status_code for path in sorted(server.PUBLIC_PATHS)]
 
     assert refused == [401] * len(paths)
     assert public == [200] * len(server.PUBLIC_PATHS)
+
+
+async def test_a_browser_that_opens_a_run_is_given_the_page_and_no_record():
+    async with running(api_keys=("one",), run_seconds=60) as client:
+        opened = await client.get("/runs/a", headers={"accept": "text/html,*/*;q=0.8"})
+        files = [await client.get(f"/page/{name}") for name in page.FILES]
+        others = [await client.get(path, headers={"accept": "text/html"}) for path in ("/v1/runs/a", "/page/x")]
+
+    assert (opened.status_code, opened.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert all(each.status_code == 200 and each.headers["content-security-policy"] == page.POLICY for each in files)
+    assert [each.status_code for each in others] == [401, 404]
 
 
 async def test_a_wrong_key_in_the_stock_client():
