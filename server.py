@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequ
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from types import FrameType
 from typing import Annotated, Protocol
 
 import anyio
@@ -85,6 +86,8 @@ MAX_HEAD_BYTES = 65_536
 MOST_PIPELINED = 8
 INFO_SECONDS = 2.0
 STOP_SECONDS = 1
+# How often it is looked whether the last answer has finished.
+DRAIN_LOOK_SECONDS = 0.05
 # Some clients give up on a reply whose head has not come after five minutes; then a whole body begins with blank lines.
 BODY_PATIENCE_SECONDS = 240.0
 # How many are told again at once what they were told before; it is no work.
@@ -837,6 +840,8 @@ class Service:
     async def ready(self) -> Response:
         """Tell whether an answer could be given now, and if not, why."""
         checks = await self._tools.check()
+        if self._door.closing:
+            checks["server"] = "is stopping"
         ready = all(state == "ok" for state in checks.values())
         engines = self._tools.engine_health()
         status = "ready" if ready else "not ready"
@@ -1005,9 +1010,11 @@ def http_config(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> uvicorn
 class Listener(uvicorn.Server):
     """A uvicorn server that says where it listens, and leaves by returning: the caller still has tools to close."""
 
-    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door, drain_seconds: float) -> None:
         super().__init__(config)
         self._door = door
+        self._drain_seconds = drain_seconds
+        self._patience_seconds = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and print the address in one line."""
@@ -1016,8 +1023,18 @@ class Listener(uvicorn.Server):
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             command.say(f"Wellread listens on http://{f'[{host}]' if ':' in host else host}:{port}")
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Be patient with what runs after SIGTERM alone: who presses Ctrl-C, or signals twice, waits for nothing."""
+        self._patience_seconds = self._drain_seconds if sig == signal.SIGTERM and not self.should_exit else 0.0
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End running answers with an error that says why, then stop."""
+        """Let running answers finish, and refuse new ones; what takes too long ends with an error that says why."""
+        self._door.let_nobody_in()
+        begun = time.monotonic()
+        # A second signal takes the patience away.
+        while not self._door.empty and time.monotonic() - begun < self._patience_seconds:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
         self._door.close()
         await super().shutdown(sockets)
 
@@ -1033,12 +1050,12 @@ class Listener(uvicorn.Server):
 
 
 async def serve(settings: Settings, opened: Opener = open_tools, answer: Answerer = pipeline.answer) -> None:
-    """Open the tools and serve until a signal; running streams end with it. Raises BadSettings or WeightsError."""
+    """Open the tools and serve until a signal. Raises BadSettings or WeightsError."""
     sys.setswitchinterval(SWITCH_SECONDS)
     async with opened(settings) as tools:
         app = create_app(settings, tools, answer=answer)
         config = http_config(app, settings.host, settings.port)
-        await Listener(config, app.state.door).serve()
+        await Listener(config, app.state.door, settings.drain_seconds).serve()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,11 +18,22 @@ class Door:
         self._room = running + waiting
         self._seats = anyio.Semaphore(running)
         self._inside: set[anyio.CancelScope] = set()
+        self.closing = False
         self.closed = False
+
+    @property
+    def running(self) -> int:
+        """How many are at work."""
+        return len(self._inside) - self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a seat."""
+        return self._seats.statistics().tasks_waiting
 
     def refuse_when_full(self) -> None:
         """Raise QueueFull when nobody more may come in, Stopping when nobody at all may."""
-        if self.closed:
+        if self.closing:
             raise Stopping
         if len(self._inside) >= self._room:
             raise QueueFull(RETRY_AFTER_SECONDS)
@@ -38,9 +49,18 @@ class Door:
         finally:
             self._inside.discard(scope)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is inside."""
+        return not self._inside
+
+    def let_nobody_in(self) -> None:
+        """Refuse who comes from now on; who is inside may finish."""
+        self.closing = True
+
     def close(self) -> None:
         """End all work inside and let nobody in any more."""
-        self.closed = True
+        self.closing = self.closed = True
         for scope in self._inside:
             scope.cancel()
 

@@ -123,7 +123,7 @@ class RateLimited(AgentError):
 
 
 class Stopping(AgentError):
-    """The server is being stopped: nothing new begins, and what runs ends."""
+    """The server is being stopped: nothing new begins, and what has not finished in time ends."""
 
     status = 503
     code = "overloaded"

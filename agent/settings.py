@@ -211,6 +211,11 @@ class Settings(BaseSettings):
         description="beginnings of further side requests (titles and the like), which search nothing, separated by |",
     )
     max_body_bytes: int = Field(default=2_000_000, description="largest request body taken, in bytes", ge=1_000)
+    drain_seconds: float = Field(
+        default=25.0,
+        description="how long answers that are under way may take after SIGTERM, in seconds; new ones are refused",
+        ge=0,
+    )
     answer_seconds: float = Field(default=600.0, description="deadline of a whole answer, in seconds", gt=0)
 
     @model_validator(mode="after")

@@ -420,7 +420,7 @@ async def test_keys(headers, status, code):
 
 
 async def test_all_but_the_public_paths_need_a_key():
-    paths = ["/v1/models", "/models", "/v1/nowhere", "//", "//health", "/health/", "/Health", "/v1/runs/a", "/runs/a"]
+    paths = ["/v1/models", "/models", "/v1/nowhere", "/page", "/health/", "/Health", "/v1/runs/a", "/runs/a"]
     async with running(api_keys=("one",)) as client:
         refused = [(await client.get(path)).status_code for path in paths]
         public = [(await client.get(path)).status_code for path in sorted(server.PUBLIC_PATHS)]
@@ -685,7 +685,8 @@ import asyncio, sys
 from contextlib import asynccontextmanager, suppress
 import server
 from agent.settings import Settings
-from tests.test_server import Endless, FakeTools
+from agent.types import Text
+from tests.test_server import ANSWER, Endless, FakeTools
 
 @asynccontextmanager
 async def opened(settings):
@@ -694,14 +695,29 @@ async def opened(settings):
     finally:
         print("tools closed", flush=True)
 
-asyncio.run(server.serve(Settings(port=0), opened, Endless()))
+async def finishing(question, tools, emit):
+    await emit(Text("The beginning "))
+    await asyncio.sleep(1)
+    await emit(ANSWER)
+
+answer = finishing if sys.argv[1] == "finishing" else Endless()
+asyncio.run(server.serve(Settings(port=0, drain_seconds=float(sys.argv[2])), opened, answer))
 print("left", flush=True)
 """
 
 
-def test_a_signal_stops_the_server_with_its_streams():
-    process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    with process:
+def serving_process(answer, drain_seconds):
+    command = [sys.executable, "-c", SERVE, answer, str(drain_seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("signals", "drain_seconds"),
+    [([signal.SIGTERM], 0), ([signal.SIGINT], 60), ([signal.SIGTERM, signal.SIGTERM], 60)],
+    ids=["the limit", "Ctrl-C", "twice"],
+)
+def test_a_signal_stops_the_server_with_its_streams(signals, drain_seconds):
+    with serving_process("endless", drain_seconds) as process:
         said = process.stdout.readline()
         assert said.startswith("Wellread listens on http://127.0.0.1:")
         address = said.split()[-1] + "/v1/chat/completions"
@@ -709,7 +725,9 @@ def test_a_signal_stops_the_server_with_its_streams():
             lines = response.iter_lines()
             next(lines)
             start = time.monotonic()
-            process.send_signal(signal.SIGTERM)
+            for number in signals:
+                process.send_signal(number)
+                time.sleep(0.2)
             *_, last, done = [line for line in lines if line]
             rest = process.stdout.read()
             process.wait(5)
@@ -718,6 +736,27 @@ def test_a_signal_stops_the_server_with_its_streams():
     assert rest == "tools closed\nleft\n"
     assert process.returncode == 0
     assert time.monotonic() - start < 2
+
+
+def test_what_runs_may_finish_after_a_signal_and_what_is_new_is_refused():
+    with serving_process("finishing", 30) as process:
+        base = process.stdout.readline().split()[-1]
+        address = f"{base}/v1/chat/completions"
+        with httpx2.stream("POST", address, json=body(stream=True), timeout=10, trust_env=False) as response:
+            lines = response.iter_lines()
+            next(lines)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            refused = httpx2.post(address, json=body(), trust_env=False)
+            ready = httpx2.get(f"{base}/ready", trust_env=False)
+            last = [line for line in lines if line][-2:]
+        process.wait(5)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert (ready.status_code, ready.json()["checks"]["server"]) == (503, "is stopping")
+    assert json.loads(last[0].removeprefix("data: "))["choices"][0]["finish_reason"] == "stop"
+    assert last[1] == "data: [DONE]"
+    assert process.returncode == 0
 
 
 # ---- the Responses API
