@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
@@ -51,12 +51,13 @@ from agent.errors import (
     Unauthorized,
 )
 from agent.key_limits import KeyLimits, Left
+from agent.metrics import CONTENT_TYPE, Metrics
 from agent.reason import Emit
 from agent.recalled import Recalled
 from agent.repeats import Given, Repeats, say_again
-from agent.runs import RunNotes, Runs
+from agent.runs import Runs
 from agent.settings import Settings
-from agent.telemetry import request_id
+from agent.telemetry import RunListener, request_id
 from agent.tools import Tools
 from agent.types import Answer, Event, Plan, Question, Reading
 from agent.version import VERSION
@@ -247,17 +248,25 @@ class Output:
 class Running(Response):
     """Runs a pipeline as long as its client stays, and writes what it emits: as a stream, or as one body at its end.
 
-    `notes`, where a record of the run is kept, are told how it ended; the reply's head names the record.
+    The `listeners` are told how it ended; where a record of the run is kept, the reply's head names it by `run_id`.
     """
 
     def __init__(
-        self, work: Work, door: Door, limits: Limits, writer: Writer | None = None, notes: RunNotes | None = None
+        self,
+        work: Work,
+        door: Door,
+        limits: Limits,
+        writer: Writer | None = None,
+        *,
+        listeners: Sequence[RunListener] = (),
+        run_id: str = "",
     ) -> None:
         self._work = work
         self._door = door
         self._limits = limits
         self._writer = writer
-        self._notes = notes
+        self._listeners = listeners
+        self._run_id = run_id
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -271,7 +280,7 @@ class Running(Response):
     async def _run(self, place: Place, receive: Receive, send: Send) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, receive, group.cancel_scope)
-            named = [(b"x-run-id", self._notes.run_id.encode())] if self._notes else []
+            named = [(b"x-run-id", self._run_id.encode())] if self._run_id else []
             output = Output(send, group.cancel_scope, self._limits.keep_alive_seconds, named)
             if self._writer is None:
                 group.start_soon(self._be_patient, output)
@@ -322,8 +331,8 @@ class Running(Response):
         return finished
 
     def _note_end(self, error: AgentError | None = None) -> None:
-        if self._notes:
-            self._notes.end(error)
+        for listener in self._listeners:
+            listener.end(error)
 
     async def _in_time(self, place: Place, emit: Emit) -> Finished:
         """Wait for a seat and work, within the time for an answer."""
@@ -425,9 +434,10 @@ def _add_error_handlers(app: FastAPI, settings: Settings) -> None:
 
 
 class RequestIds:
-    """Gives every request an id, in its log lines and in the reply's headers, and logs one line at its end."""
+    """Gives every request an id, in its log lines and its reply's headers; logs a line at its end, and counts it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, metrics: Metrics, app: ASGIApp) -> None:
+        self._metrics = metrics
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -450,6 +460,7 @@ class RequestIds:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                self._metrics.note_first_byte(_route(scope), time.monotonic() - start)
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = known
                 # Replies are of one client; a browser takes none for another type than it says.
@@ -460,9 +471,14 @@ class RequestIds:
         try:
             await self._app(scope, receive, marked)
         finally:
-            # The route's own pattern: a path may carry anything.
-            route = getattr(scope.get("route"), "path", "-")
+            route = _route(scope)
             log.info("%s %s %d %.3fs", scope["method"], route, status, time.monotonic() - start)
+            self._metrics.note_request(scope["method"], route, status, time.monotonic() - start)
+
+
+def _route(scope: Scope) -> str:
+    """Return the route's own pattern: a path may carry anything."""
+    return getattr(scope.get("route"), "path", "-")
 
 
 class Keys:
@@ -580,6 +596,7 @@ class App(FastAPI):
         settings: Settings = self.state.settings
         anywhere = settings.cors_origins or (("*",) if settings.api_keys else ())
         return RequestIds(
+            self.state.metrics,
             CORSMiddleware(
                 super().build_middleware_stack(),
                 allow_origins=anywhere,
@@ -587,7 +604,7 @@ class App(FastAPI):
                 allow_methods=["GET", "POST", "OPTIONS"],
                 allow_headers=["*"],
                 expose_headers=EXPOSED,
-            )
+            ),
         )
 
 
@@ -606,12 +623,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        if tools is not None:
+        async with AsyncExitStack() as stack:
+            if tools is None:
+                app.state.tools = await stack.enter_async_context(open_tools(settings))
+            group = await stack.enter_async_context(anyio.create_task_group())
+            group.start_soon(app.state.metrics.watch_loop)
             yield
-            return
-        async with open_tools(settings) as opened:
-            app.state.tools = opened
-            yield
+            group.cancel_scope.cancel()
 
     app = App(
         title="Wellread",
@@ -630,7 +648,10 @@ def create_app(
         ],
     )
     app.state.settings, app.state.tools = settings, tools
-    app.state.door = Door(settings.max_concurrent, settings.max_queue)
+    app.state.door = door = Door(settings.max_concurrent, settings.max_queue)
+    app.state.metrics = metrics = Metrics()
+    metrics.follow("runs_in_progress", "Runs at work.", lambda: door.running)
+    metrics.follow("runs_waiting", "Runs that wait for a seat.", lambda: door.waiting)
     service = Service(app, answer, read, limits or Limits(settings.answer_seconds))
     app.include_router(service.router())
     _add_error_handlers(app, settings)
@@ -652,6 +673,7 @@ class Service:
         self._recalled = Recalled(self._settings.recall_seconds)
         self._runs = Runs(self._settings.run_seconds, run_record)
         self._aside = Door(MOST_TOLD_AGAIN, 0)
+        self._metrics: Metrics = app.state.metrics
 
     @property
     def _tools(self) -> Tools:
@@ -675,6 +697,7 @@ class Service:
             add(f"{base}/models/{{model:path}}", self.model, methods=["GET"], **openapi.MODEL)
         add("/health", self.health, methods=["GET"], include_in_schema=True, **openapi.HEALTH)
         add("/ready", self.ready, methods=["GET"], include_in_schema=True, **openapi.READY)
+        add("/metrics", self.metrics, methods=["GET"], include_in_schema=True, **openapi.METRICS)
         add("/version", self.version, methods=["GET"], include_in_schema=True, **openapi.RELEASE)
         add("/openapi.json", self.document, methods=["GET"])
         add("/docs", self.docs, methods=["GET"])
@@ -712,7 +735,7 @@ class Service:
             return completion_body(head, made, show_reasoning=question.show_reasoning)
 
         door = await self._admit(asked)
-        return Running(work, door, self._limits, writer if request.stream else None, asked.notes)
+        return self._running(work, door, writer if request.stream else None, asked)
 
     async def responses(
         self,
@@ -743,13 +766,19 @@ class Service:
             return writer.response
 
         door = await self._admit(asked)
-        return Running(work, door, self._limits, writer if request.stream else None, asked.notes)
+        return self._running(work, door, writer if request.stream else None, asked)
 
     def _call(self, owner: str, run_id: str, question: Question, retries: str) -> "Call":
         """Note who asks what, and find the answer that a client had before it repeated its request by itself."""
         question = replace(question, owner=owner)
         given = self._repeats.of(owner, question) if _is_repeat(retries) else None
-        return Call(owner, run_id, question, given, None if given else self._runs.begin(owner, run_id))
+        notes = None if given else self._runs.begin(owner, run_id)
+        listening = () if given else (self._metrics.run(), *([notes] if notes else ()))
+        return Call(owner, run_id, question, given, listening, notes is not None)
+
+    def _running(self, work: Work, door: Door, writer: Writer | None, asked: "Call") -> Running:
+        run_id = asked.run_id if asked.kept else ""
+        return Running(work, door, self._limits, writer, listeners=asked.listeners, run_id=run_id)
 
     async def _answered(self, asked: "Call", emit: Emit) -> Answer:
         """Answer, or give the answer again to a client that repeats its request by itself."""
@@ -762,8 +791,8 @@ class Service:
         async def note(event: Event) -> None:
             nonlocal last
             last = event
-            if asked.notes:
-                asked.notes.take(event)
+            for listener in asked.listeners:
+                listener.take(event)
             if isinstance(event, Answer):
                 self._repeats.keep(asked.owner, asked.question, Given(event, asked.run_id))
             await emit(event)
@@ -848,6 +877,11 @@ class Service:
         body = {"status": status, "checks": checks, "engines": engines, "degraded": self._tools.degraded()}
         return _json_response(body, 200 if ready else 503)
 
+    async def metrics(self) -> Response:
+        """Give all metrics to Prometheus."""
+        self._metrics.note_upstreams(await self._tools.upstreams())
+        return Response(await computed(self._metrics.written), media_type=CONTENT_TYPE)
+
     async def version(self) -> Json:
         """Tell which release runs."""
         return {"name": "wellread", "version": VERSION}
@@ -887,14 +921,15 @@ def _opens_run_page(scope: Scope) -> bool:
 class Call:
     """Who asks what; `given`: the answer that a client had before it repeated its request by itself.
 
-    `notes` are for the record of the run; None where none is kept, and for what is told again.
+    The `listeners` take note of the run; of what is told again nobody does. `kept`: a record of it is.
     """
 
     owner: str
     run_id: str
     question: Question
     given: Given | None
-    notes: RunNotes | None
+    listeners: tuple[RunListener, ...]
+    kept: bool
 
 
 def _owner(request: Request) -> str:

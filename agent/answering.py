@@ -204,4 +204,5 @@ async def _answer(said: Reasoned, marks: CitationReader, question: Question, lan
         said.reason,
         None,
         checked=tuple(marks.checked),
+        links_removed=marks.links.removed if marks.links else 0,
     )

@@ -94,7 +94,7 @@ def _run(chosen: argparse.Namespace, serve: Serve) -> int:
     if chosen.command == "models":
         say(describe_model(settings))
         return 0
-    log_to_stderr(settings.log_level.upper())
+    log_to_stderr(settings.log_level.upper(), settings.log_format)
     # A stop while weights are still loading unwinds what is open, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if chosen.command == "doctor":

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agent.errors import BadSettings
-from agent.types import CitationStyle, Effort, Unsupported
+from agent.types import CitationStyle, Effort, LogForm, Unsupported
 
 PREFIX = "WELLREAD_"
 MAX_PAGES = 100
@@ -192,6 +192,10 @@ class Settings(BaseSettings):
     log_queries: bool = Field(default=False, description="whether questions appear in the log")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what the log tells: debug, info (a line for each request), warning or error"
+    )
+    log_format: LogForm = Field(
+        default="auto",
+        description="how the log is written: text, json (one object a line), or auto: text on a terminal",
     )
     citation_style: CitationStyle = Field(
         default="link",

@@ -1,7 +1,14 @@
-"""What the log tells: which request a line belongs to, and how lines are written."""
+"""What is told of the work: who listens to a run, which request a log line belongs to, and how lines are written."""
 
+import json
 import logging
+import sys
 from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Protocol
+
+from agent.errors import AgentError
+from agent.types import Event, LogForm
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -10,11 +17,42 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 NOISY = ("httpx2", "httpcore2", "uvicorn.error", "bm25s", "ddgs", "faiss.loader")
 
 
-def log_to_stderr(level: str) -> None:
+class JsonLines(logging.Formatter):
+    """Writes each event as one line of JSON, for what collects logs; times are UTC, ISO 8601."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one event."""
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "request_id": getattr(record, "request_id", "-"),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["error"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False)
+
+
+class RunListener(Protocol):
+    """Who takes note of a run, without a say in it."""
+
+    def take(self, event: Event) -> None:
+        """Take note of what the run tells, before its client is told."""
+        ...
+
+    def end(self, error: AgentError | None = None) -> None:
+        """Take note of its end, more than once perhaps: the first counts."""
+        ...
+
+
+def log_to_stderr(level: str, form: LogForm = "auto") -> None:
     """Write the log to the standard error, from a level on, each line with its request's id."""
     handler = logging.StreamHandler()
     handler.addFilter(_add_request_id)
-    logging.basicConfig(level=level, format=FORMAT, handlers=[handler])
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    handler.setFormatter(JsonLines() if as_json else logging.Formatter(FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

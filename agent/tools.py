@@ -19,6 +19,9 @@ from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine, search
 from retrieval.types import Query
 
+# What an engine says of itself when nothing is known to be wrong with it.
+WELL = frozenset({"ok", "not asked yet"})
+
 
 @runtime_checkable
 class Dispensable(Protocol):
@@ -86,6 +89,12 @@ class Tools:
     def engine_health(self) -> dict[str, str]:
         """Tell of each engine "ok", "not asked yet", or what is wrong; of those on this machine there is no more."""
         return {engine.name: engine.health if isinstance(engine, PatientEngine) else "ok" for engine in self._live}
+
+    async def upstreams(self) -> dict[str, bool]:
+        """Tell whether all that answers are made with works, as last seen; an engine never asked counts as well."""
+        engines = {f"engine {name}": state in WELL for name, state in self.engine_health().items()}
+        dispensable = {name: not each.trouble for name, each in self.dispensable.items()}
+        return {name: state == "ok" for name, state in (await self.check()).items()} | engines | dispensable
 
     def degraded(self) -> dict[str, str]:
         """Tell what fails of that which answers can do without, and how."""

@@ -14,6 +14,7 @@ Effort = Literal["low", "medium", "high"]
 # Marks as [[1]](url), as that with an address that opens the page at the quote, or as [1].
 CitationStyle = Literal["link", "quote", "numeric"]
 # What becomes of a citation mark that no page proves: listed without a quote, left out, or marked for the eye.
+LogForm = Literal["auto", "text", "json"]
 Unsupported = Literal["annotate", "drop", "flag"]
 Verbosity = Literal["low", "medium", "high"]
 FinishReason = Literal["stop", "length"]
@@ -351,6 +352,7 @@ class Answer:
     """How an answer ended. `text` is the whole visible answer; `cited[i]` is the source of mark i+1.
 
     `checked` are its marks as the model wrote them, in their order: the first two hundred.
+    `links_removed` counts addresses that were neither read nor named by the user, and so do not stand in it.
     `refusal`: why there is no answer in the form that was asked for; None where there is one.
     """
 
@@ -363,6 +365,7 @@ class Answer:
     coverage: Coverage | None
     refusal: str | None = None
     checked: tuple[CheckedMark, ...] = ()
+    links_removed: int = 0
 
 
 Event = Progress | Thinking | Text | Answer

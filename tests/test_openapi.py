@@ -36,6 +36,7 @@ async def test_every_route_is_described(served):
         "/v1/models",
         "/v1/models/{model}",
         "/health",
+        "/metrics",
         "/ready",
         "/version",
     }

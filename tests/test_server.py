@@ -75,6 +75,9 @@ class FakeTools:
     def degraded(self):
         return {}
 
+    async def upstreams(self):
+        return {"model": self.model.up}
+
     def engine_health(self):
         return {"ddgs": "ok", "brave": "cooling: answered 429; asked again in 30 s"}
 

@@ -330,6 +330,11 @@ MODEL: Final = _route("Tell of one model", _reply("Model", "The model."), 401, 4
 HEALTH: Final = _route("Tell that the process lives", _reply("Health", "It lives."))
 NOT_READY: Final = {503: _reply("Ready", "It could not, and why.")}
 READY: Final = _route("Tell whether an answer could be given now", _reply("Ready", "It could."), other=NOT_READY)
+METRICS: Final = _route(
+    "Give all metrics to Prometheus",
+    {"description": "Its text format.", "content": {"text/plain": {"schema": STRING}}},
+    401,
+)
 RELEASE: Final = _route("Tell which release runs", _reply("Version", "The release."))
 
 
