@@ -5,6 +5,7 @@ desktop addresses of one page share it, and nothing is ever fetched from it.
 """
 
 import re
+import unicodedata
 from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
 # What analytics, advertisers and mail tools append; it never selects the page. The Russian ones: yclid, ysclid, ymclid,
@@ -51,8 +52,10 @@ def canonical(url: str) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
+    # As names are resolved: some characters stand for several, of which one may end a host.
     host = (host or "").rstrip(".")
-    if parts.scheme.lower() not in DEFAULT_PORTS or not host or "\\" in parts.netloc or NOT_IN_HOST.search(host):
+    resolved = unicodedata.normalize("NFKC", host)
+    if parts.scheme.lower() not in DEFAULT_PORTS or not host or "\\" in parts.netloc or NOT_IN_HOST.search(resolved):
         return None
     scheme = parts.scheme.lower()
     netloc = _bracketed(host) if port in (None, DEFAULT_PORTS[scheme]) else f"{_bracketed(host)}:{port}"
