@@ -48,6 +48,7 @@ def canonical(url: str) -> str | None:
     out of the caches that show pages of others.
     """
     try:
+        url.encode()  # half a character, as JSON may hold it, is in no address
         parts = urlsplit(url.strip())
         host, port = parts.hostname, parts.port
     except ValueError:
@@ -59,10 +60,10 @@ def canonical(url: str) -> str | None:
         return None
     scheme = parts.scheme.lower()
     netloc = _bracketed(host) if port in (None, DEFAULT_PORTS[scheme]) else f"{_bracketed(host)}:{port}"
-    query = _without_tracking(parts.query)
-    return (
-        _out_of_cache(netloc, parts.path, query) or urlunsplit((scheme, netloc, parts.path or "/", query, "")).strip()
-    )
+    # Space at the end of an address is none of it, wherever the end comes to be.
+    query = _without_tracking(parts.query).rstrip()
+    path = parts.path if query else parts.path.rstrip()
+    return _out_of_cache(netloc, path, query) or urlunsplit((scheme, netloc, path or "/", query, ""))
 
 
 def local_file(url: str) -> str | None:
