@@ -1,4 +1,4 @@
-// The answer as it is written: blocks that have not changed stay, the others are built again, once a frame at most.
+// The answer as it is written: blocks that have not changed stay, the others are built again, a few in each frame.
 
 import { element, plain } from "./elements.js";
 import { nextFrame } from "./frames.js";
@@ -8,6 +8,8 @@ import { sayLabel } from "./say.js";
 
 // How long a text that is slow to read is left alone, in times of what it took.
 const REST = 3;
+// What building blocks may take of one frame.
+const FRAME_MS = 10;
 
 export class AnswerView {
   constructor() {
@@ -15,6 +17,8 @@ export class AnswerView {
     this.shown = "";
     this.drawn = [];
     this.restUntil = 0;
+    this.annotations = null;
+    this.complete = new Promise((resolve) => (this.completed = resolve));
     this.element = sayLabel(element("section", "answer"), "answer");
     this.draw = this.draw.bind(this);
   }
@@ -25,28 +29,40 @@ export class AnswerView {
     nextFrame(this.draw);
   }
 
-  // Shows the whole of it, with what is known of its marks.
+  // Nothing more is written; `complete` is when the whole of it is shown, with what is known of its marks.
   finish(annotations) {
-    const inOrder = [...annotations].sort((one, other) => one.start_index - other.start_index);
-    this.shown = linked(this.text, inOrder);
-    this.replaceBlocks();
-    tellMarks(this.element, this.text, inOrder);
+    this.annotations = [...annotations].sort((one, other) => one.start_index - other.start_index);
+    this.shown = linked(this.text, this.annotations);
+    nextFrame(this.draw);
   }
 
   draw() {
     const begun = performance.now();
     if (begun < this.restUntil) return nextFrame(this.draw);
-    this.replaceBlocks();
+    const tokens = blocks(this.shown);
     this.restUntil = performance.now() + REST * (performance.now() - begun);
-    return undefined;
+    return this.replaceBlocks(tokens);
   }
 
-  replaceBlocks() {
-    const tokens = blocks(this.shown);
+  replaceBlocks(tokens) {
     const changed = tokens.findIndex((token, index) => token.raw !== this.drawn[index]?.raw);
     const same = changed < 0 ? tokens.length : changed;
     for (const old of this.drawn.splice(same)) for (const node of old.nodes) node.remove();
-    for (const token of tokens.slice(same)) this.drawn.push({ raw: token.raw, nodes: this.appended(token) });
+    return this.append(tokens.slice(same));
+  }
+
+  append(tokens) {
+    const end = performance.now() + FRAME_MS;
+    for (const token of tokens) {
+      if (performance.now() > end) return nextFrame(this.draw);
+      this.drawn.push({ raw: token.raw, nodes: this.appended(token) });
+    }
+    return this.annotations && this.tell();
+  }
+
+  tell() {
+    tellMarks(this.element, this.text, this.annotations);
+    this.completed();
   }
 
   appended(token) {

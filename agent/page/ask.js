@@ -61,6 +61,7 @@ async function follow(turn, asked) {
   signal.throwIfAborted();
   if (!turn.finished) throw new TypeError("no end");
   if (id) turn.leadToRun(id);
+  await turn.answer.complete;
 }
 
 function explain(turn, error) {

@@ -54,7 +54,7 @@ const BUILDERS = {
   code: (token) => [codeBlock(token.text)],
   checkbox: (token) => [token.checked ? "☑ " : "☐ "],
   formula: (token) => [formula(token)],
-  formulaBlock: (token) => [element("p", "formula", formula(token))],
+  formulaBlock: (token) => [reachable(element("div", "formula", formula(token)))],
   heading: (token, depth) => [element(`h${Math.min(token.depth + 2, 6)}`, "", ...within(token, depth))],
   link: (token, depth) => [link(token, depth)],
   list: (token, depth) => [list(token, depth)],
@@ -70,7 +70,11 @@ function decoded(text) {
 }
 
 function codeBlock(text) {
-  const block = element("pre", "", element("code", "", plain(text)));
+  return reachable(element("pre", "", element("code", "", plain(text))));
+}
+
+// What is wider than the page is scrolled by keys too.
+function reachable(block) {
   block.tabIndex = 0;
   return block;
 }
@@ -95,9 +99,8 @@ function directedItem(item, depth) {
 
 function table(token, depth) {
   const rows = [token.header, ...token.rows].map((cells) => row(cells, depth));
-  const scrolled = element("div", "table", element("table", "", element("thead", "", rows[0]), element("tbody", "", ...rows.slice(1))));
-  scrolled.tabIndex = 0;
-  return scrolled;
+  const made = element("table", "", element("thead", "", rows[0]), element("tbody", "", ...rows.slice(1)));
+  return reachable(element("div", "table", made));
 }
 
 function row(cells, depth) {
