@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -72,7 +72,7 @@ QUESTION = "How long was the chain pier of Brighton?"
 THOUGHT = "The first page tells the length. "
 MARKS = (f"[[1]]({PIER})", f"[[2]]({JETTY})")
 WRITTEN = (
-    f"The pier was **350 m** long {MARKS[0]} and its towers 🗼 stood apart by\n\n"
+    f"The pier was **350 m** long {MARKS[0]} and its towers stood 𝑑 apart:\n\n"
     f"$$d = \\frac{{350}}{{4}} \\approx 87.5$$\n\n"
     f"- opened in 1823 {MARKS[0]}\n- a jetty is *shorter* {MARKS[1]}\n\n| pier | m |\n|---|---:|\n| chain | 350 |\n"
 )
@@ -484,10 +484,17 @@ async def test_a_server_that_is_gone_is_told(chromium):
 # ---- languages and sizes
 
 
+RUSSIAN = (
+    f"Цепной пирс в Брайтоне был длиной **350 м** {MARKS[0]}. Его открыли для публики в 1823 году {MARKS[0]}, "
+    f"а в 1896 году его разрушила буря; причал рядом был короче {MARKS[1]}."
+)
+
+
 async def test_russian_is_spoken_to_russian_browsers_and_a_choice_is_remembered(chromium):
-    async with running(answer=Told()) as client, opened(chromium, client, locale="ru-RU") as seen:
+    told = Told(replace(DONE, text=RUSSIAN, annotations=annotated(RUSSIAN, **PROOFS)))
+    async with running(answer=told) as client, opened(chromium, client, locale="ru-RU") as seen:
         tab = seen.tab
-        await ask(tab)
+        await ask(tab, "Какой длины был цепной пирс в Брайтоне?")
         await ended(tab, "Готово за")
         await tab.locator(".mark").first.hover()
         told = await tab.get_by_role("tooltip").inner_text()
