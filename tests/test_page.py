@@ -274,7 +274,7 @@ async def test_the_answer_is_markdown_with_formulas_sources_and_its_record(chrom
         ["The Chain Pier", "piers.example · May 6, 2024"],
         ["A jetty", "jetty.example"],
     ]
-    assert "4 pages found, 3 asked, 2 read, 2 used, 2 cited; skipped: 1 not found" in text
+    assert "4 pages found, 3 asked, 2 read, 2 used, 2 cited; skipped: not found (1)" in text
     assert "supports what they stood behind: 1" in text
 
 

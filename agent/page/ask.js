@@ -46,7 +46,7 @@ function begin(turn) {
   fresh.hidden = true;
   say(state, "searching");
   showRunning(true);
-  turn.element.scrollIntoView({ block: "start" });
+  if (turns.length > 1) turn.element.scrollIntoView({ block: "start" });
   return { model: effort.value, messages, stream: true, stream_options: { include_usage: true } };
 }
 

@@ -26,7 +26,7 @@ export function coverageLine(coverage) {
 }
 
 function skippedWords(skipped) {
-  const list = Object.entries(skipped).map(([reason, count]) => `${count} ${word(reason)}`);
+  const list = Object.entries(skipped).map(([reason, count]) => `${word(reason)} (${count})`);
   return list.length ? word("skippedList", { list: list.join(", ") }) : "";
 }
 
