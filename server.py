@@ -15,12 +15,12 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import anyio
 import uvicorn
@@ -41,6 +41,7 @@ from agent.door import RETRY_AFTER_SECONDS, Door, Place
 from agent.errors import (
     AgentError,
     BadRequest,
+    BadSettings,
     ModelFailed,
     ModelTimeout,
     QueueFull,
@@ -73,6 +74,9 @@ from agent.wire.run_record import run_record
 from agent.wire.search_api import SearchRequest, search_body, search_question
 from agent.wire.sse import Json, dump
 from retrieval.computing import computed
+
+if TYPE_CHECKING:
+    from agent.tracing import Tracing
 
 log = logging.getLogger("wellread")
 
@@ -618,6 +622,7 @@ def create_app(
     answer: Answerer = pipeline.answer,
     read: Reader = pipeline.read,
     limits: Limits | None = None,
+    tracing: "Tracing | None" = None,
 ) -> FastAPI:
     """Make the application; without `tools` it opens its own when it starts and closes them when it stops."""
 
@@ -647,7 +652,7 @@ def create_app(
             Middleware(BodyLimit, size=settings.max_body_bytes, seconds=RECEIVE_SECONDS),
         ],
     )
-    app.state.settings, app.state.tools = settings, tools
+    app.state.settings, app.state.tools, app.state.tracing = settings, tools, tracing
     app.state.door = door = Door(settings.max_concurrent, settings.max_queue)
     app.state.metrics = metrics = Metrics()
     metrics.follow("runs_in_progress", "Runs at work.", lambda: door.running)
@@ -674,6 +679,7 @@ class Service:
         self._runs = Runs(self._settings.run_seconds, run_record)
         self._aside = Door(MOST_TOLD_AGAIN, 0)
         self._metrics: Metrics = app.state.metrics
+        self._tracing: Tracing | None = app.state.tracing
 
     @property
     def _tools(self) -> Tools:
@@ -728,7 +734,7 @@ class Service:
         status = request.status_events or x_status.lower() == "on"
         writer = ChatStream(chunks, status=status, watched=x_watch.lower() == "on")
 
-        asked = self._call(_owner(raw), head.id, question, x_stainless_retry_count)
+        asked = self._call(raw, head.id, question, x_stainless_retry_count)
 
         async def work(emit: Emit) -> Json:
             made = await self._answered(asked, emit)
@@ -750,7 +756,7 @@ class Service:
         recalled = partial(self._recalled.of, owner)
         question = responses_question(request, self._defaults, Hints(x_task, x_search), recalled)
         response = response_object(request, f"resp_{uuid.uuid4().hex}", int(time.time()))
-        asked = self._call(owner, response["id"], question, x_stainless_retry_count)
+        asked = self._call(raw, response["id"], question, x_stainless_retry_count)
         writer = ResponseStream(response, with_sources=SOURCES in request.include)
 
         async def work(emit: Emit) -> Json:
@@ -768,13 +774,17 @@ class Service:
         door = await self._admit(asked)
         return self._running(work, door, writer if request.stream else None, asked)
 
-    def _call(self, owner: str, run_id: str, question: Question, retries: str) -> "Call":
+    def _call(self, raw: Request, run_id: str, question: Question, retries: str) -> "Call":
         """Note who asks what, and find the answer that a client had before it repeated its request by itself."""
+        owner = _owner(raw)
         question = replace(question, owner=owner)
         given = self._repeats.of(owner, question) if _is_repeat(retries) else None
         notes = None if given else self._runs.begin(owner, run_id)
-        listening = () if given else (self._metrics.run(), *([notes] if notes else ()))
-        return Call(owner, run_id, question, given, listening, notes is not None)
+        listeners = () if given else (self._metrics.run(), self._traced(run_id, raw.headers), notes)
+        return Call(owner, run_id, question, given, tuple(filter(None, listeners)), notes is not None)
+
+    def _traced(self, run_id: str, headers: Mapping[str, str]) -> RunListener | None:
+        return self._tracing.run(run_id, headers) if self._tracing else None
 
     def _running(self, work: Work, door: Door, writer: Writer | None, asked: "Call") -> Running:
         run_id = asked.run_id if asked.kept else ""
@@ -1087,10 +1097,28 @@ class Listener(uvicorn.Server):
 async def serve(settings: Settings, opened: Opener = open_tools, answer: Answerer = pipeline.answer) -> None:
     """Open the tools and serve until a signal. Raises BadSettings or WeightsError."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    async with opened(settings) as tools:
-        app = create_app(settings, tools, answer=answer)
+    async with opened(settings) as tools, _traces(settings) as tracing:
+        traced = replace(tools, model=tracing.model(tools.model)) if tracing else tools
+        app = create_app(settings, traced, answer=answer, tracing=tracing)
         config = http_config(app, settings.host, settings.port)
         await Listener(config, app.state.door, settings.drain_seconds).serve()
+
+
+@asynccontextmanager
+async def _traces(settings: Settings) -> AsyncGenerator["Tracing | None", None]:
+    """Open what sends traces, where it is set. Raises BadSettings."""
+    if settings.otlp_url is None:
+        yield None
+        return
+    try:
+        from agent.tracing import Tracing
+    except ImportError as error:
+        raise BadSettings("WELLREAD_OTLP_URL: OpenTelemetry is missing: pip install 'wellread[tracing]'.") from error
+    tracing = await anyio.to_thread.run_sync(Tracing.to, settings.otlp_url)
+    try:
+        yield tracing
+    finally:
+        await anyio.to_thread.run_sync(tracing.close)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from agent.errors import BadSettings
 from agent.reason import Model
 from agent.remember import Remembering, open_cache
 from agent.settings import Settings
+from agent.telemetry import trace_headers
 from agent.tools import Dispensable, Tools
 from retrieval import language
 from retrieval.cache import code_version
@@ -359,8 +360,13 @@ async def _remote_model(settings: Settings, stack: AsyncExitStack) -> Model:
     key = _ready_key("WELLREAD_MODEL_API_KEY", settings.model_api_key)
     patience = httpx2.Timeout(MODEL_SILENCE_SECONDS, connect=MODEL_CONNECT_SECONDS)
     client = await _opened_client(stack, patience, settings.model_url or "", key)
+    client.event_hooks = {"request": [_tell_trace]}
     think = settings.model_think == "on"
     return OpenAICompatibleModel(client, settings.model_name, settings.model_profile, think=think)
+
+
+async def _tell_trace(request: httpx2.Request) -> None:
+    request.headers.update(trace_headers.get())
 
 
 async def _embedded_model(settings: Settings, stack: AsyncExitStack) -> Model:

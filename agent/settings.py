@@ -197,6 +197,10 @@ class Settings(BaseSettings):
         default="auto",
         description="how the log is written: text, json (one object a line), or auto: text on a terminal",
     )
+    otlp_url: str | None = Field(
+        default=None,
+        description="where traces go by OTLP over HTTP, such as http://localhost:4318/v1/traces; unset: nowhere",
+    )
     citation_style: CitationStyle = Field(
         default="link",
         description="marks in answers: link ([[1]](url)), quote (the same, and the address opens the page at the words "

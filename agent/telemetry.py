@@ -3,14 +3,18 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from agent.errors import AgentError
 from agent.types import Event, LogForm
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+# What tells a model's server which trace a call of it belongs to.
+trace_headers: ContextVar[Mapping[str, str]] = ContextVar("trace_headers", default=MappingProxyType({}))
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 # One line a request is ours; libraries would add theirs, with the addresses asked.

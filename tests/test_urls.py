@@ -35,7 +35,14 @@ def test_canonical(url, same):
     "url",
     [
         *("", "ftp://a.b/", "javascript:alert(1)", "http://", "http://a.b:99999999/", "http://a\\@b/", "http://./"),
-        *("http://a b.org/", "http://a(b).org/", "http://a%20b.org/", "http://<a>.org/", "http://⑾/", "http://a.b/\ud800"),
+        *(
+            "http://a b.org/",
+            "http://a(b).org/",
+            "http://a%20b.org/",
+            "http://<a>.org/",
+            "http://⑾/",
+            "http://a.b/\ud800",
+        ),
     ],
 )
 def test_what_is_no_web_address(url):
