@@ -13,6 +13,7 @@ const AXIS = 24;
 const GAP = 10;
 const LEAST_BAR = 2;
 const NAMES = LEFT - 16;
+const NAME_LETTERS = 34;
 
 export function chart(record, words) {
   const told = bars(record);
@@ -206,12 +207,18 @@ function citedDot(x, y) {
   return draw("circle", { class: "dot", cx: x, cy: y + BAR / 2, r: 3.5 });
 }
 
+function shortened(text, letters) {
+  return text.length > letters ? `${text.slice(0, Math.max(letters - 1, 0)).trimEnd()}…` : text;
+}
+
 function total(spans) {
   return spans.reduce((sum, span) => sum + span.to - span.from, 0);
 }
 
-// A picture in the picture: it cuts off what is too long for its place.
+// A picture in the picture: it cuts off letters that are wider than most.
 function nameOf({ name: [first, then] }, y) {
-  const text = draw("text", { y: BAR }, draw("tspan", { class: "name" }, first), draw("tspan", { dx: 6 }, then));
+  const site = shortened(first, NAME_LETTERS);
+  const title = shortened(then, NAME_LETTERS - site.length);
+  const text = draw("text", { y: BAR }, draw("tspan", { class: "name" }, site), draw("tspan", { dx: 6 }, title));
   return draw("svg", { x: 0, y: y - 2, width: NAMES, height: ROW }, text);
 }

@@ -27,7 +27,7 @@ function list(record, words) {
     status: words.status[record.status] ?? record.status,
     error: record.error && said(`${record.error.message} (${record.error.code ?? record.error.type})`),
     began: words.moment(record.began),
-    took: `${words.rounded(record.took_ms / 1000)} ${words.seconds}`,
+    took: `${words.rounded(record.took_ms / 1000)} ${words.s}`,
     question: plan && said(plan.question),
     language: plan && said(plan.language),
     note: notes(record).length ? said(notes(record).join("; ")) : null,

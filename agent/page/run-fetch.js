@@ -26,10 +26,11 @@ function runId() {
   return location.pathname.split("/").at(-1);
 }
 
-export function messageOf(text) {
+// What stands before the server, a proxy, knows nothing of the form of its errors.
+export function messageOf({ status, text }) {
   try {
     return JSON.parse(text).error.message;
   } catch {
-    return text;
+    return `HTTP ${status}`;
   }
 }

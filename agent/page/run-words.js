@@ -30,6 +30,7 @@ const WORDS = {
     noBars: "Pages without a bar, not begun or given up: ",
     noSteps: "This run told nothing of its way.",
     seconds: "seconds",
+    s: "s",
     legend: { read: "read", skipped: "skipped", cited: "cited" },
     stage: {
       search: "Search",
@@ -172,6 +173,7 @@ const WORDS = {
     noBars: "Страниц без полосы, не начатых или брошенных: ",
     noSteps: "Этот запуск ничего не рассказал о своём ходе.",
     seconds: "секунды",
+    s: "с",
     legend: { read: "прочитана", skipped: "пропущена", cited: "процитирована" },
     stage: {
       search: "Поиск",

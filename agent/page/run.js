@@ -57,7 +57,7 @@ function withKey(key) {
 }
 
 function failure(words) {
-  const why = reply.status === 0 ? words.unreachable : messageOf(reply.text);
+  const why = reply.status === 0 ? words.unreachable : messageOf(reply);
   const more = reply.status === 404 ? make("p", {}, words.missing) : null;
   return make("div", { class: "failure", role: "alert" }, ...[make("p", {}, said(why)), more].filter(Boolean));
 }
@@ -84,7 +84,7 @@ function whole(record, text, words) {
 }
 
 function lead(record, words) {
-  return `${words.run}: ${words.status[record.status]}, ${words.rounded(record.took_ms / 1000)} ${words.seconds}. `;
+  return `${words.run}: ${words.status[record.status]}, ${words.rounded(record.took_ms / 1000)} ${words.s}. `;
 }
 
 load();
