@@ -60,7 +60,7 @@ def tab(chromium):
 
 async def open_run(page, client, run_id):
     await page.goto(f"{client.base_url}/runs/{run_id}")
-    await page.locator("main h2, main form, [role=alert]").first.wait_for()
+    await page.locator(".chart [role=img], main form, [role=alert]").first.wait_for()
 
 
 def mixed(web):
@@ -314,13 +314,14 @@ async def test_links_tell_the_pages_they_lead_to_nothing(web, equipped, tab):
 # ---- who is shown it, and what is in the way
 
 
-async def test_a_key_is_asked_for_and_kept_for_the_tab(tab):
+@pytest.mark.parametrize("wrong_key", ["two", "ключ"])
+async def test_a_key_is_asked_for_and_kept_for_the_tab(wrong_key, tab):
     kept = running(answer=read_tower, api_keys=("one",), run_seconds=KEEP)
     async with kept as client, tab() as page:
         mine = {"authorization": "Bearer one"}
         run_id = (await post(client, json=asking(), headers=mine)).headers["x-run-id"]
         await open_run(page, client, run_id)
-        await page.get_by_label("API key").fill("two")
+        await page.get_by_label("API key").fill(wrong_key)
         await page.get_by_role("button", name="Show the run").click()
         await page.get_by_role("alert").wait_for()
         wrong = await page.get_by_role("alert").inner_text()
@@ -411,7 +412,6 @@ async def test_both_languages_have_the_same_words(tab):
 async def test_a_narrow_page_does_not_scroll_sideways_but_its_chart_does(web, equipped, tab):
     async with asked(web, equipped) as (client, run_id, _), tab(width=360) as page:
         await open_run(page, client, run_id)
-        await page.locator(".chart [role=img]").wait_for()
         widths = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         chart = await page.locator(".chart").evaluate("box => [box.scrollWidth, box.clientWidth]")
 

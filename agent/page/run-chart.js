@@ -21,7 +21,7 @@ export function chart(record, words) {
   const line = make("p", { class: "told", id: "told", role: "status" }, words.chartHint);
   const box = make("div", { class: "scroll chart", tabindex: 0, role: "group", "aria-label": words.chartRegion,
     "aria-describedby": "told" });
-  const view = new View(record, told, words, box, line);
+  const view = new View(told, words, box, line);
   new ResizeObserver(() => view.show()).observe(box);
   return make("div", {}, choices(told, words, view), legend(words), box, line, barless(record, told, words));
 }
@@ -50,8 +50,8 @@ function barless(record, told, words) {
 }
 
 class View {
-  constructor(record, told, words, box, line) {
-    Object.assign(this, { record, told, words, box, line, end: told.end, current: -1, width: 0 });
+  constructor(told, words, box, line) {
+    Object.assign(this, { told, words, box, line, end: told.end, current: -1, width: 0 });
     box.addEventListener("keydown", (event) => this.key(event));
   }
 

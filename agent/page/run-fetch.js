@@ -1,6 +1,8 @@
 // Asks the server for the record of the run that the page's address names, with the key of this tab.
 
 const KEY = "wellread-key";
+// A browser sends no other letters in a header.
+const SENDABLE = /^[\x21-\x7e]+$/;
 
 export function keep(key) {
   sessionStorage.setItem(KEY, key);
@@ -13,6 +15,7 @@ export function hasKey() {
 // Returns {status, text}; status 0: no server was reached.
 export async function fetched() {
   const key = sessionStorage.getItem(KEY);
+  if (key && !SENDABLE.test(key)) return { status: 401, text: "" };
   try {
     const reply = await fetch(`../v1/runs/${runId()}`, { headers: key ? { authorization: `Bearer ${key}` } : {} });
     return { status: reply.status, text: await reply.text() };

@@ -17,7 +17,6 @@ const WORDS = {
     keyWhy: "This server wants a key. It is kept until this tab is closed.",
     keyWrong: "The server does not know this key.",
     keyButton: "Show the run",
-    keyNone: "Enter a key.",
     download: "Download as JSON",
     time: "Time",
     chartName: "Waterfall of the run",
@@ -160,7 +159,6 @@ const WORDS = {
     keyWhy: "Этому серверу нужен ключ. Он хранится, пока не закрыта вкладка.",
     keyWrong: "Сервер не знает этого ключа.",
     keyButton: "Показать запуск",
-    keyNone: "Введите ключ.",
     download: "Скачать как JSON",
     time: "Время",
     chartName: "Ход запуска во времени",
@@ -293,7 +291,7 @@ const WORDS = {
   },
 };
 
-export function language() {
+function language() {
   const chosen = localStorage.getItem(KEY);
   return Object.hasOwn(WORDS, chosen) ? chosen : (navigator.language ?? "").startsWith("ru") ? "ru" : "en";
 }
