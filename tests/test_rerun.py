@@ -19,6 +19,7 @@ from retrieval.guard import Guard, parse_allowed_net
 from server import main
 from tests import web as local
 from tests.conftest import LIMITS
+from tests.test_ask import Gone, Terminal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_settings")]
 ASKED = "How long is the old pier of Brighton?"
@@ -115,6 +116,27 @@ async def test_errors_are_said_and_kept(tmp_path, extractor):
     assert "has no sound run.json" in shown.getvalue()
     assert await record(settings, opened, path, ASKED, "wellread-chat", screen(shown)) == 1
     assert "nothing to record" in shown.getvalue()
+
+
+async def test_a_run_that_nobody_looks_at_ends_with_a_broken_pipe(tmp_path, extractor):
+    settings = Settings(search=("searxng",), embedder="hashing")
+    shown = Screen(people_printer(Gone("the first line\n"), io.StringIO()))
+    async with piers() as web:
+        del web.replies["/hangs"]
+        with pytest.raises(BrokenPipeError):
+            await record(settings, opener(extractor, web), tmp_path / "run.zip", ASKED, "wellread", shown)
+
+
+async def test_a_run_shows_its_progress_on_a_terminal(tmp_path, extractor, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    settings, out = Settings(search=("searxng",), embedder="hashing"), Terminal()
+    async with piers() as web:
+        del web.replies["/hangs"]
+        assert await record(settings, opener(extractor, web), tmp_path / "run.zip", ASKED, "wellread", screen(out)) == 0
+
+    assert "15 found · " in out.shown
+    assert out.left.startswith("Searching the web: ")
+    assert "\nPages: 15 found" in out.left
 
 
 @pytest.mark.parametrize(
