@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from agent.ask import ask
 from agent.build import files_searched, open_tools
@@ -15,6 +17,7 @@ from agent.errors import BadSettings
 from agent.rerun import Screen, record, replay
 from agent.settings import Settings, load_settings
 from agent.telemetry import log_to_stderr
+from agent.terminal.prints import Prints, json_printer, people_printer
 from agent.tools import Tools
 from agent.version import VERSION
 from agent.wire.offers import OFFERS
@@ -22,6 +25,8 @@ from retrieval.errors import WeightsError
 
 Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
 Serve = Callable[[Settings], Coroutine[Any, Any, None]]
+# What shells call the end by SIGPIPE.
+BROKEN_PIPE = 128 + 13
 
 
 async def doctor(settings: Settings, opened: Opener = open_tools) -> int:
@@ -63,6 +68,9 @@ def run(arguments: Sequence[str] | None, serve: Serve) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        _forget_output()
+        return BROKEN_PIPE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,10 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("models", help="say which model would run here, and why")
     commands.add_parser("doctor", help="check the model and the search; say what is wrong")
     asking = commands.add_parser("ask", help="ask a running server and print its answer as it comes")
-    asking.add_argument("question", nargs="?", help="what to ask; a replay has its own")
+    asking.add_argument("question", nargs="?", help="what to ask, - to read it from the input; a replay has its own")
     asking.add_argument("--url", default="http://127.0.0.1:8000", help="address of the server (%(default)s)")
     asking.add_argument("--key", help="API key of the server")
     asking.add_argument("--model", default="wellread", help="model id (%(default)s)")
+    asking.add_argument("--quiet", action="store_true", help="show neither progress nor reasoning")
+    asking.add_argument("--json", action="store_true", help="print one JSON object when all is done")
     kept = asking.add_mutually_exclusive_group()
     kept.add_argument("--record", type=Path, metavar="ZIP", help="answer without a server; keep searches and pages")
     kept.add_argument("--replay", type=Path, metavar="ZIP", help="answer a recording's question without network")
@@ -104,20 +114,58 @@ def _run(chosen: argparse.Namespace, serve: Serve) -> int:
 
 
 def _ask(chosen: argparse.Namespace) -> int:
-    if chosen.replay and chosen.question:
-        raise BadSettings("A replay asks the question of its recording: leave yours out.")
-    if not chosen.replay and not (chosen.question or "").strip():
-        raise BadSettings("Say what to ask.")
-    if chosen.context and not (chosen.record or chosen.replay):
-        raise BadSettings("--context goes with --record or --replay.")
+    _refuse_what_does_not_fit(chosen)
+    question = "" if chosen.replay else _question(chosen.question)
+    for stream in (sys.stdout, sys.stderr):
+        _replace_errors(stream)
     if not (chosen.record or chosen.replay):
-        return ask(chosen.question, chosen.url, chosen.key, chosen.model, sys.stdout)
+        return ask(question, chosen.url, chosen.key, chosen.model, _printer(question, chosen))
     settings = load_settings()
     log_to_stderr("WARNING")
-    screen = Screen(sys.stdout, context_only=chosen.context)
+    screen = Screen(people_printer(sys.stdout, sys.stderr, quiet=chosen.quiet), context_only=chosen.context)
     if chosen.replay:
         return asyncio.run(replay(settings, open_tools, chosen.replay, screen))
-    return asyncio.run(record(settings, open_tools, chosen.record, chosen.question, chosen.model, screen))
+    return asyncio.run(record(settings, open_tools, chosen.record, question, chosen.model, screen))
+
+
+def _printer(question: str, chosen: argparse.Namespace) -> Prints:
+    if chosen.json:
+        return json_printer(question, sys.stdout, sys.stderr, quiet=chosen.quiet)
+    return people_printer(sys.stdout, sys.stderr, quiet=chosen.quiet)
+
+
+def _refuse_what_does_not_fit(chosen: argparse.Namespace) -> None:
+    if chosen.replay and chosen.question:
+        raise BadSettings("A replay asks the question of its recording: leave yours out.")
+    if chosen.context and not (chosen.record or chosen.replay):
+        raise BadSettings("--context goes with --record or --replay.")
+    if chosen.json and (chosen.record or chosen.replay):
+        raise BadSettings("--json shows the answer of a server: leave out --record and --replay.")
+
+
+def _question(given: str | None) -> str:
+    """Take the question that was given, or read it from the input."""
+    piped = given is None and sys.stdin is not None and not sys.stdin.isatty()
+    if given == "-" or piped:
+        _replace_errors(sys.stdin)
+        given = sys.stdin.read()
+    # What a shell hands over need not be whole characters.
+    question = (given or "").strip().encode("utf-8", "replace").decode()
+    if not question:
+        raise BadSettings("Say what to ask.")
+    return question
+
+
+def _replace_errors(stream: TextIO) -> None:
+    """Let characters that a stream's encoding lacks cost themselves alone."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+
+
+def _forget_output() -> None:
+    """Send what is still to be written nowhere: the interpreter would complain about it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def say(line: str) -> None:

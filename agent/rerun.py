@@ -1,6 +1,6 @@
 """Answers one question in this process: recorded, or replayed from a recording without network.
 
-Prints as `agent.ask` does. A replay runs with the question, queries, effort, number of pages and length of context of
+Shows what `agent.ask` would. A replay runs with the question, queries, effort, number of pages and length of context of
 the recorded run, and says whether the context is byte for byte the recorded one; model and embedder are those of the
 settings.
 """
@@ -9,18 +9,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from agent import pipeline
 from agent import plan as planning
-from agent.ask import Printer
 from agent.build import embedder_name
 from agent.errors import AgentError, BadRequest
 from agent.settings import Settings
+from agent.terminal.printer import Printer
 from agent.tools import Tools
-from agent.types import Effort, Event, Message, Plan, Question, Reading, Usage
+from agent.types import Effort, Event, Message, Plan, Progress, Question, Reading, Usage
 from agent.wire.chat_reply import Chunks, Head
 from agent.wire.offers import find_offer
 from retrieval.errors import RecordingError
@@ -51,30 +50,37 @@ class Run:
 class Screen:
     """Where a run is shown: all of it as `wellread ask` shows it, or its context alone."""
 
-    def __init__(self, out: TextIO, *, context_only: bool = False) -> None:
+    def __init__(self, printer: Printer, *, context_only: bool = False) -> None:
         self.context_only = context_only
-        self._out, self._printer = out, Printer(out)
+        self._printer = printer
         self._chunks = Chunks(Head("ask", 0, "wellread", "wellread"))
 
     async def emit(self, event: Event) -> None:
         """Show what happens."""
-        for chunk in [] if self.context_only else self._chunks.event(event):
+        if self.context_only:
+            return
+        for chunk in [self._chunks.step(event)] if isinstance(event, Progress) else self._chunks.event(event):
             self._printer.take(chunk)
 
     def end(self) -> None:
         """Show sources and coverage."""
         self._printer.end()
 
+    def fail(self, message: str) -> None:
+        """Show what went wrong."""
+        self._printer.fail(message)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._printer.close()
+
     def context(self, text: str) -> None:
         """Show a context; to a file it goes as it is, a terminal is spared its control characters."""
-        if self._out.isatty():
-            self._printer.line(text)
-        else:
-            self._out.write(text)
+        self._printer.paper.put_as_it_is(text)
 
     def line(self, text: str) -> None:
         """Show one line."""
-        self._printer.line(text)
+        self._printer.paper.line(text)
 
 
 async def record(settings: Settings, opened: Opener, path: Path, text: str, model: str, screen: Screen) -> int:
@@ -115,13 +121,19 @@ async def replay(settings: Settings, opened: Opener, path: Path, screen: Screen)
 
 
 async def _reported(work: Callable[[], Awaitable[None]], screen: Screen) -> int:
-    """Do the work, and show the error that ended it."""
-    failed = False
+    """Do the work, and show the error that ended it. Raises BrokenPipeError when nobody looks any more."""
+    failed = unseen = False
     try:
         await work()
     except* (AgentError, RecordingError) as group:
         failed = True
-        screen.line(f"\nError: {_first(group)}")
+        screen.fail(str(_first(group)))
+    except* BrokenPipeError:
+        unseen = True
+    finally:
+        screen.close()
+    if unseen:
+        raise BrokenPipeError
     return int(failed)
 
 
@@ -133,8 +145,6 @@ def _question(text: str, model: str, settings: Settings) -> Question:
     offer = find_offer(model)
     if not offer.search:
         raise BadRequest(f"{model} searches nothing, so there is nothing to record.", "model")
-    # What a shell hands over need not be whole characters.
-    text = text.encode("utf-8", "replace").decode()
     return Question((Message("user", text),), offer.effort or settings.effort, citation_style=settings.citation_style)
 
 

@@ -16,7 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.ask import Printer, chunks
+from agent.ask import chunks
+from agent.terminal.paper import Paper
+from agent.terminal.printer import Printer
+from agent.terminal.telling import Telling
 
 QUESTION = "How do I copy a directory tree in Python, and what happens when the destination already exists?"
 LEAST_PAGES = 40
@@ -49,7 +52,8 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 def ask(url: str) -> dict[str, Any]:
     """Ask the question, print all that comes, and return the last chunk of the answer."""
-    printer = Printer(sys.stdout)
+    paper = Paper(sys.stdout)
+    printer = Printer(paper, Telling(paper), paper)
     last: dict[str, Any] = {}
     for chunk in chunks(QUESTION, url, None, "wellread"):
         printer.take(chunk)

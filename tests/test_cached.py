@@ -20,7 +20,7 @@ from agent.build import open_tools
 from agent.errors import BadSettings
 from agent.plan import unaided
 from agent.remember import Remembering
-from agent.rerun import Screen, record, replay
+from agent.rerun import record, replay
 from agent.settings import Settings
 from agent.types import Message, Question
 from agent.wire.coverage_record import coverage_body, coverage_line
@@ -38,7 +38,7 @@ from retrieval.recording import Recorder, Replay
 from retrieval.types import Document, Hit, Page, PartialPage, Query, SearchFilters, Skipped, SkipReason
 from tests import web as local
 from tests.test_cache import Clock, redis_server
-from tests.test_rerun import Searched
+from tests.test_rerun import Searched, screen
 
 pytestmark = pytest.mark.anyio
 LIMITS = CacheLimits(page_least_seconds=10, page_unsaid_seconds=100, page_most_seconds=1000, page_stale_seconds=10_000)
@@ -565,11 +565,11 @@ async def test_a_run_over_the_cache_is_recorded_whole_and_replayed_without_it(tm
         question = "How long is pier number 3?"
         await asked(settings, question)
         hits = web.hits.total()
-        assert await record(settings, open_tools, run, question, "wellread", Screen(shown)) == 0
+        assert await record(settings, open_tools, run, question, "wellread", screen(shown)) == 0
         assert web.hits.total() == hits
     assert "6 read (6 from the cache)" in shown.getvalue()
     await anyio.to_thread.run_sync(shutil.rmtree, kept.parent)
-    assert await replay(settings, open_tools, run, Screen(again)) == 0
+    assert await replay(settings, open_tools, run, screen(again)) == 0
     assert "The context is byte for byte the recorded one." in again.getvalue()
     assert not kept.parent.exists()
 

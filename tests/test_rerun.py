@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 import zipfile
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ import pytest
 from agent.models.echo import EchoModel
 from agent.rerun import Screen, record, replay
 from agent.settings import Settings
+from agent.terminal.prints import people_printer
 from agent.tools import Tools
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.engines.searxng import SearxngEngine
@@ -17,9 +19,14 @@ from retrieval.guard import Guard, parse_allowed_net
 from server import main
 from tests import web as local
 from tests.conftest import LIMITS
+from tests.test_ask import Gone, Terminal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_settings")]
 ASKED = "How long is the old pier of Brighton?"
+
+
+def screen(out, **options):
+    return Screen(people_printer(out, out), **options)
 
 
 def opener(extractor, web):
@@ -67,10 +74,10 @@ async def test_a_replay_gives_the_same_context_without_the_web(tmp_path, extract
     shown, again, context = io.StringIO(), io.StringIO(), io.StringIO()
     async with piers() as web:
         opened = opener(extractor, web)
-        assert await record(settings, opened, path, ASKED, "wellread", Screen(shown)) == 0
+        assert await record(settings, opened, path, ASKED, "wellread", screen(shown)) == 0
         hits = web.hits.total()
-    assert await replay(settings, opened, path, Screen(again)) == 0
-    assert await replay(settings, opened, path, Screen(context, context_only=True)) == 0
+    assert await replay(settings, opened, path, screen(again)) == 0
+    assert await replay(settings, opened, path, screen(context, context_only=True)) == 0
     assert web.hits.total() == hits
     with zipfile.ZipFile(path) as file:
         recorded = file.read("context.txt").decode()
@@ -88,11 +95,11 @@ async def test_a_replay_says_when_its_context_is_another(tmp_path, extractor):
     async with piers() as web:
         del web.replies["/hangs"]
         opened = opener(extractor, web)
-        assert await record(settings, opened, path, ASKED, "wellread-quick", Screen(io.StringIO())) == 0
+        assert await record(settings, opened, path, ASKED, "wellread-quick", screen(io.StringIO())) == 0
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(changed, "w") as new:
         for name in old.namelist():
             new.writestr(name, b"another" if name == "context.txt" else old.read(name))
-    assert await replay(Settings(embedder="none"), opened, changed, Screen(shown)) == 0
+    assert await replay(Settings(embedder="none"), opened, changed, screen(shown)) == 0
     assert (
         "The context differs from the recorded one. It was ranked by hashing then and by none now." in shown.getvalue()
     )
@@ -103,12 +110,33 @@ async def test_errors_are_said_and_kept(tmp_path, extractor):
     settings = Settings(search=("searxng",), embedder="hashing")
     async with local.running() as web:
         opened = opener(extractor, web)
-        assert await record(settings, opened, path, ASKED, "wellread", Screen(shown)) == 1
+        assert await record(settings, opened, path, ASKED, "wellread", screen(shown)) == 1
     assert "answered 404" in shown.getvalue()
-    assert await replay(settings, opened, path, Screen(shown)) == 1
+    assert await replay(settings, opened, path, screen(shown)) == 1
     assert "has no sound run.json" in shown.getvalue()
-    assert await record(settings, opened, path, ASKED, "wellread-chat", Screen(shown)) == 1
+    assert await record(settings, opened, path, ASKED, "wellread-chat", screen(shown)) == 1
     assert "nothing to record" in shown.getvalue()
+
+
+async def test_a_run_that_nobody_looks_at_ends_with_a_broken_pipe(tmp_path, extractor):
+    settings = Settings(search=("searxng",), embedder="hashing")
+    shown = Screen(people_printer(Gone("the first line\n"), io.StringIO()))
+    async with piers() as web:
+        del web.replies["/hangs"]
+        with pytest.raises(BrokenPipeError):
+            await record(settings, opener(extractor, web), tmp_path / "run.zip", ASKED, "wellread", shown)
+
+
+async def test_a_run_shows_its_progress_on_a_terminal(tmp_path, extractor, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    settings, out = Settings(search=("searxng",), embedder="hashing"), Terminal()
+    async with piers() as web:
+        del web.replies["/hangs"]
+        assert await record(settings, opener(extractor, web), tmp_path / "run.zip", ASKED, "wellread", screen(out)) == 0
+
+    assert "15 found · " in out.shown
+    assert out.left.startswith("Searching the web: ")
+    assert "\nPages: 15 found" in out.left
 
 
 @pytest.mark.parametrize(
@@ -117,9 +145,13 @@ async def test_errors_are_said_and_kept(tmp_path, extractor):
         (["--replay", "x.zip", "a question"], "leave yours out"),
         ([], "Say what to ask"),
         (["--record", "x.zip"], "Say what to ask"),
+        (["  "], "Say what to ask"),
         (["a question", "--context"], "--context goes with"),
+        (["a question", "--record", "x.zip", "--json"], "leave out --record"),
+        (["--replay", "x.zip", "--json"], "leave out --record"),
     ],
 )
-def test_the_command_says_what_it_lacks(arguments, said, capsys):
+def test_the_command_says_what_it_lacks(arguments, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert main(["ask", *arguments]) == 2
     assert said in capsys.readouterr().err

@@ -1,4 +1,3 @@
-import io
 import json
 import logging
 import signal
@@ -17,7 +16,6 @@ import pytest
 
 import server
 from agent import command, page
-from agent.ask import ask
 from agent.errors import ModelUnavailable, SearchUnavailable
 from agent.reason import ModelInfo
 from agent.settings import Settings
@@ -482,8 +480,8 @@ async def test_search(plain):
     assert found["coverage"]["asked"] == 7
 
 
-async def wait_until(condition):
-    with anyio.fail_after(3):
+async def wait_until(condition, seconds=3):
+    with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - what is awaited has no event of its own
             await anyio.sleep(0.005)
 
@@ -644,43 +642,6 @@ def test_bad_settings_are_told_plainly(monkeypatch, capsys):
 
     assert server.main(["serve"]) == 2
     assert capsys.readouterr().err.startswith("WELLREAD_PORT: ")
-
-
-async def asked(client, **options):
-    out = io.StringIO()
-    code = await anyio.to_thread.run_sync(ask, "Who?", str(client.base_url), options.get("key"), "wellread", out)
-    return code, out.getvalue()
-
-
-async def test_ask_prints_all_that_comes(plain):
-    code, printed = await asked(plain)
-
-    assert code == 0
-    assert printed == (
-        f"Searching\nHm.\n{ANSWER.text}\n[1] Tower - {URL}\nPages: 1 found, 1 asked, 1 read, 1 used, 1 cited.\n"
-    )
-
-
-async def test_ask_says_what_the_server_said():
-    async with running(answer=broken_search, api_keys=("one",)) as client:
-        without = await asked(client)
-        broken = await asked(client, key="one")
-
-    assert (without[0], broken[0]) == (1, 1)
-    assert "No API key" in without[1]
-    assert "rate limited" in broken[1]
-
-
-async def test_ask_keeps_terminal_codes_of_pages_to_itself():
-    async def hostile(question, tools, emit):
-        await emit(Text("\x1b]0;pwned\x07Hi\r\u202e"))
-        await emit(ANSWER)
-
-    async with running(answer=hostile) as client:
-        _, printed = await asked(client)
-
-    assert "]0;pwnedHi\n" in printed
-    assert not set(printed) & {"\x1b", "\x07", "\r", "\u202e"}
 
 
 SERVE = """
