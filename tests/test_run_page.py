@@ -328,7 +328,7 @@ async def test_a_key_is_asked_for_and_kept_for_the_tab(wrong_key, tab):
         await page.get_by_label("API key").fill("one")
         await page.keyboard.press("Enter")
         await page.get_by_role("heading", name="How long is it?").wait_for()
-        stored = await page.evaluate("[sessionStorage.getItem('wellread-key'), localStorage.length]")
+        stored = await page.evaluate("[sessionStorage.getItem('wellread.key'), localStorage.length]")
         await page.reload()
         await page.get_by_role("heading", name="How long is it?").wait_for()
 
@@ -384,7 +384,7 @@ async def test_it_speaks_russian_to_a_russian_browser_and_english_when_told(web,
         english = await page.locator("main").inner_text()
         await page.reload()
         await page.get_by_role("heading", name="Facts").wait_for()
-        kept = await page.evaluate("localStorage.getItem('wellread-language')")
+        kept = await page.evaluate("localStorage.getItem('wellread.language')")
 
     assert (tagged, kept) == ("ru", "en")
     assert "не найдено" in russian

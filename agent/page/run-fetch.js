@@ -1,6 +1,6 @@
 // Asks the server for the record of the run that the page's address names, with the key of this tab.
 
-const KEY = "wellread-key";
+const KEY = "wellread.key";
 // A browser sends no other letters in a header.
 const SENDABLE = /^[\x21-\x7e]+$/;
 

@@ -1,6 +1,6 @@
 // What the page of a run says, in English and in Russian.
 
-const KEY = "wellread-language";
+const KEY = "wellread.language";
 
 const WORDS = {
   en: {
