@@ -93,6 +93,11 @@ async def test_a_run_that_fails_says_so(equipped):
     assert "brighton" not in run.to_json()
 
 
+async def closed(writer):
+    writer.close()
+    await writer.wait_closed()
+
+
 async def head_of(reader):
     try:
         return await reader.readuntil(b"\r\n\r\n")
@@ -111,6 +116,7 @@ async def test_the_models_server_is_told_of_the_trace():
             kind, said = model(path, body)
             first = f"HTTP/1.1 {'200 OK' if said else '404 None'}\r\nContent-Type: {kind}\r\n"
             writer.write(f"{first}Content-Length: {len(said)}\r\n\r\n".encode() + said)
+        await closed(writer)
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
@@ -142,8 +148,7 @@ async def test_spans_go_where_the_setting_says():
         if head.startswith(b"POST /v1/traces "):
             got.set()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
+        await closed(writer)
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1/traces"
