@@ -49,6 +49,15 @@ WORDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def nothing_private_is_logged(caplog):
+    """Hold the log of every fault against what it must not hold: keys, questions, the text of pages."""
+    caplog.set_level("INFO")
+    yield
+    told = caplog.text
+    assert not [private for private in (SECRET, "How long is the pier", "525 m") if private in told]
+
+
 class Dependency:
     """A server on loopback that answers rightly, or goes wrong in one way."""
 

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.load [--clients 50] [--minutes 10]
 
 The model is the scripted one, so what is measured is everything around a model. Each client asks one question after the
-other, streamed; told to come again (429) it waits as long as it is told. How long the event loop is held up is seen
-from outside: by GET /health, twenty times a second, the time of the request itself included.
+other, streamed; told to come again (429) it waits as long as it is told. How late the event loop is tells the server's
+own metric, looked at twenty times a second; GET /health tells it from outside, as often, with the time that the
+request takes on its way and in this program's own loop.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from statistics import fmean, median, quantiles
 
 import anyio
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks import servers
 from tests.benchmarks.tables import table, write
@@ -41,6 +43,7 @@ class Load:
     pages: list[int] = field(default_factory=list)
     health_ms: list[float] = field(default_factory=list)
     memory: list[tuple[float, int]] = field(default_factory=list)
+    lag: dict[float, float] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -74,7 +77,23 @@ async def loaded(address: str, pid: int, clients: int, seconds: float) -> Load:
             for number in range(clients):
                 group.start_soon(_client, http, load, random.Random(number), questions, end)
         watchers.cancel_scope.cancel()
+        load.lag = _lag((await http.get("/metrics")).text)
     return load
+
+
+def _lag(metrics: str) -> dict[float, float]:
+    """Return how many looks at the event loop were at most so many seconds late."""
+    families = {family.name: family for family in text_string_to_metric_families(metrics)}
+    buckets = (each for each in families["wellread_event_loop_lag_seconds"].samples if each.name.endswith("_bucket"))
+    return {float(each.labels["le"]): each.value for each in buckets}
+
+
+def _lag_quantile(lag: dict[float, float], share: float) -> float:
+    """Return a quantile in seconds, taken as evenly spread inside its bucket as Prometheus does."""
+    wanted = share * max(lag.values())
+    upper = min(bound for bound, count in lag.items() if count >= wanted)
+    lower, below = max(((bound, count) for bound, count in lag.items() if bound < upper), default=(0.0, 0.0))
+    return lower if upper == float("inf") else lower + (upper - lower) * (wanted - below) / (lag[upper] - below)
 
 
 async def _client(http: httpx2.AsyncClient, load: Load, draw: random.Random, questions: list[str], end: float) -> None:
@@ -132,6 +151,10 @@ def report(load: Load, before: tuple[int, int], after: tuple[int, int], spent: f
     figures = [
         ["seconds an answer, median, p95", f"{median(load.seconds):.1f}, {quantiles(load.seconds, n=20)[-1]:.1f}"],
         ["pages read, median", f"{median(load.pages):.0f}"],
+        [
+            "event loop late by ms, median, p99",
+            ", ".join(f"{_lag_quantile(load.lag, q) * 1000:.0f}" for q in (0.5, 0.99)),
+        ],
         ["GET /health in ms, median, p99, most", ", ".join(f"{ms:.0f}" for ms in _spread(load.health_ms))],
         ["MB in the last half, its first third, its last, most", ", ".join(f"{each:.0f}" for each in held)],
         ["processes, descriptors before", f"{before[0]}, {before[1]}"],
