@@ -54,7 +54,7 @@ def on_a_terminal(monkeypatch):
     """Set a terminal like most; what runs the tests may have another, or none."""
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}.items():
         monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "PYTHONUNBUFFERED"):
         monkeypatch.delenv(name, raising=False)
 
 
