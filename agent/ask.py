@@ -58,11 +58,20 @@ def _events(response: httpx2.Response) -> Iterator[dict[str, Any]]:
         if data == "[DONE]":
             return
         if data:
-            chunk: dict[str, Any] = json.loads(data)
-            if "error" in chunk:
-                raise Refused(chunk["error"]["message"])
-            yield chunk
+            yield _chunk(data)
     raise Refused("the server broke off")
+
+
+def _chunk(data: str) -> dict[str, Any]:
+    try:
+        chunk = json.loads(data)
+    except ValueError:
+        chunk = None
+    if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "error"}:
+        raise Refused("what answered is no server of this kind")
+    if "error" in chunk:
+        raise Refused(chunk["error"]["message"])
+    return chunk
 
 
 def _reason(response: httpx2.Response) -> str:

@@ -27,6 +27,7 @@ from agent.terminal.telling import Pages
 from agent.text_fragment import at_quote
 from agent.types import Cited, PageOutcome, PageRecord, Progress, Text, Thinking
 from tests.test_server import ANSWER, URL, Endless, broken_search, running, tower, wait_until
+from tests.web import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("on_a_terminal")]
 
@@ -54,7 +55,7 @@ def on_a_terminal(monkeypatch):
     """Set a terminal like most; what runs the tests may have another, or none."""
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}.items():
         monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "PYTHONUNBUFFERED"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -201,6 +202,19 @@ def test_a_server_that_is_not_there_is_an_error(url):
 
     assert ask("Who?", url, None, "wellread", people_printer(io.StringIO(), err)) == 1
     assert err.getvalue().startswith("Error: ")
+
+
+@pytest.mark.parametrize("said", ["<html>", "[1]", '{"hello": 1}'])
+async def test_a_server_of_another_kind_is_an_error(said):
+    async def other(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": f"{said}\n".encode()})
+
+    err = io.StringIO()
+    async with serving(other) as url:
+        code = await anyio.to_thread.run_sync(ask, "Who?", url, None, "wellread", people_printer(io.StringIO(), err))
+
+    assert (code, err.getvalue()) == (1, "Error: what answered is no server of this kind\n")
 
 
 # ---- on a terminal
