@@ -106,8 +106,8 @@ async def test_a_slow_page_no_longer_holds_back_the_next_but_still_counts():
 
 
 async def test_a_slow_page_frees_its_place_once():
-    scripts = {0: Script(0.1, skip=SkipReason.TIMEOUT), **{number: Script(1.0) for number in range(2, 9)}}
-    limits = replace(LIMITS, wanted=2, hedge_seconds=0.05, total_seconds=0.14)
+    scripts = {0: Script(0.4, skip=SkipReason.TIMEOUT), **{number: Script(4.0) for number in range(2, 9)}}
+    limits = replace(LIMITS, wanted=2, hedge_seconds=0.2, total_seconds=0.56)
     _, web, _ = await read(9, scripts, limits)
     # 0 and 1 at first, 2 for the slow 0, 3 for the slow 2 after a hedge more; the end of 0 makes no room of its own.
     assert [url[-1] for url in web.asked] == ["0", "1", "2", "3"]
