@@ -56,7 +56,7 @@ from agent.metrics import CONTENT_TYPE, Metrics
 from agent.reason import Emit
 from agent.recalled import Recalled
 from agent.repeats import Given, Repeats, say_again
-from agent.runs import Runs
+from agent.runs import RunNotes, Runs
 from agent.settings import Settings
 from agent.telemetry import RunListener, request_id
 from agent.tools import Tools
@@ -336,7 +336,7 @@ class Running(Response):
 
     def _note_end(self, error: AgentError | None = None) -> None:
         for listener in self._listeners:
-            listener.end(error)
+            _heard(partial(listener.end, error))
 
     async def _in_time(self, place: Place, emit: Emit) -> Finished:
         """Wait for a seat and work, within the time for an answer."""
@@ -359,6 +359,14 @@ class Running(Response):
             if told is None:
                 log.exception("unexpected error in the pipeline")
             return Finished({}, told or AgentError(INTERNAL))
+
+
+def _heard(tell: Callable[[], None]) -> None:
+    """Tell a listener; its faults are its own, and no part of the answer."""
+    try:
+        tell()
+    except Exception:
+        log.exception("a listener failed")
 
 
 async def _unheard(event: Event) -> None:
@@ -388,6 +396,8 @@ def error_response(error: AgentError, status: int | None = None, *, after_work: 
     headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
     if status == 500 or (after_work and status > 500):
         headers["x-should-retry"] = "false"
+    if isinstance(error, Stopping):
+        headers["connection"] = "close"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(dump(error_body(error)), status, headers, "application/json")
@@ -802,7 +812,7 @@ class Service:
             nonlocal last
             last = event
             for listener in asked.listeners:
-                listener.take(event)
+                _heard(partial(listener.take, event))
             if isinstance(event, Answer):
                 self._repeats.keep(asked.owner, asked.question, Given(event, asked.run_id))
             await emit(event)
@@ -847,8 +857,12 @@ class Service:
         """Refuse at the door what has no place or could not be answered; what is told again takes no place here."""
         if asked.given is not None:
             return self._aside
-        self._enter(asked.question)
-        await pipeline.check(asked.question, self._tools)
+        try:
+            self._enter(asked.question)
+            await pipeline.check(asked.question, self._tools)
+        except AgentError as error:
+            asked.refused(error)
+            raise
         return self._door
 
     def _enter(self, question: Question) -> None:
@@ -940,6 +954,12 @@ class Call:
     given: Given | None
     listeners: tuple[RunListener, ...]
     kept: bool
+
+    def refused(self, error: AgentError) -> None:
+        """Tell those who count that it was refused at the door; of what did not begin no record is kept."""
+        for listener in self.listeners:
+            if not isinstance(listener, RunNotes):
+                listener.end(error)
 
 
 def _owner(request: Request) -> str:
@@ -1097,7 +1117,7 @@ class Listener(uvicorn.Server):
 async def serve(settings: Settings, opened: Opener = open_tools, answer: Answerer = pipeline.answer) -> None:
     """Open the tools and serve until a signal. Raises BadSettings or WeightsError."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    async with opened(settings) as tools, _traces(settings) as tracing:
+    async with _traces(settings) as tracing, opened(settings) as tools:
         traced = replace(tools, model=tracing.model(tools.model)) if tracing else tools
         app = create_app(settings, traced, answer=answer, tracing=tracing)
         config = http_config(app, settings.host, settings.port)

@@ -23,7 +23,7 @@ from agent.settings import EFFORTS, Settings
 from agent.support import Evidence
 from agent.tools import Tools
 from agent.types import Answer, Context, Message, Plan, Progress, Question, Reading, Text, Usage
-from retrieval.computing import computed
+from retrieval.computing import computed, proven
 from retrieval.language import detect
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ async def from_sources(
     """Let the model think and answer over the sources; over fewer where its own count finds them too many."""
     grounding = None
     if not _any_language(question):
-        grounding = await computed(ground, question, reading, tools.embedder, evidence)
+        grounding = await proven(ground, question, reading, tools.embedder, evidence)
         reading = replace(reading, context=replace(reading.context, disagreements=grounding.disagreements))
     await emit(Progress(progress.packed(reading), reading=reading))
     info = await tools.model.info()
@@ -89,7 +89,7 @@ async def from_sources(
     notes = (*reading.coverage.notes, *([DRIFTED] if said.drifts else []))
     # Behind a stop string or a limit of the client's no words are added.
     if grounding and marks.text and said.reason == "stop" and not question.stop:
-        await _say(await computed(closing, marks, grounding, reading), emit)
+        await _say(await proven(closing, marks, grounding, reading), emit)
     record = replace(reading.coverage, cited=len(marks.cited), deadline_hit=late, notes=notes)
     made = await _answer(said, marks, question, reading.plan.language, emit)
     cited = cited_all(reading.context.sources) if question.form else made.cited

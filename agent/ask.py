@@ -54,10 +54,10 @@ def chunks(question: str, url: str, key: str | None, model: str) -> Iterator[dic
 
 def _events(response: httpx2.Response) -> Iterator[dict[str, Any]]:
     for line in response.iter_lines():
-        data = line.removeprefix("data: ")
+        data = line.removeprefix("data:").strip()
         if data == "[DONE]":
             return
-        if data:
+        if data and not line.startswith((":", "event:", "id:", "retry:")):
             yield _chunk(data)
     raise Refused("the server broke off")
 
@@ -70,7 +70,8 @@ def _chunk(data: str) -> dict[str, Any]:
     if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "error"}:
         raise Refused("what answered is no server of this kind")
     if "error" in chunk:
-        raise Refused(chunk["error"]["message"])
+        error = chunk["error"]
+        raise Refused(str(error.get("message", error) if isinstance(error, dict) else error))
     return chunk
 
 

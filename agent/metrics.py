@@ -52,7 +52,7 @@ class Metrics:
         self.reasoning = histogram("time_to_reasoning_seconds", "From a question to the model's first thought.")
         self.answer = histogram("time_to_answer_seconds", "From a question to the first words of its answer.")
         self.stages = histogram("stage_duration_seconds", "Stages of a reading; they overlap.", "stage")
-        self.pages = counter("pages", "Pages asked for: read, or why they were skipped.", "outcome")
+        self.pages = counter("pages", "Pages that answers asked for: read, or why they were skipped.", "outcome")
         self.cached = counter("pages_cached", "Pages read that came from the cache.")
         self.engines = counter("engine_searches", "Searches, by engine and outcome.", "engine", "outcome")
         self.tokens = counter("tokens", "Tokens of the model.", "kind")
@@ -146,7 +146,7 @@ class RunMeter:
     def _count_answer(self, answer: Answer) -> None:
         usage = answer.usage
         for kind in ("prompt", "completion", "reasoning", "cached"):
-            self._metrics.tokens.labels(kind).inc(getattr(usage, kind))
+            self._metrics.tokens.labels(kind).inc(max(0, getattr(usage, kind)))
         for mark in answer.checked:
             self._metrics.citations.labels(_verdict(mark)).inc()
         self._metrics.defenses.labels("removed_link").inc(answer.links_removed)

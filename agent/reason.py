@@ -16,7 +16,7 @@ from agent.language_watch import LanguageWatch
 from agent.links import LinkReader
 from agent.stop import StopReader
 from agent.types import Event, FinishReason, Message, Sampling, Text, Thinking, Usage
-from retrieval.computing import computed
+from retrieval.computing import proven
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -200,7 +200,7 @@ class _Run:
         def read() -> str:
             return self.marks.feed(text) + (self.marks.flush() if end else "")
 
-        return await computed(read) if self.marks.takes_time(text) else read()
+        return await proven(read) if self.marks.takes_time(text) else read()
 
     async def _show_thought(self, text: str, *, end: bool = False) -> None:
         if links := self.links_of_thoughts:

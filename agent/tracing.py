@@ -6,15 +6,16 @@ those of generative AI. No span holds what a user asked or a page wrote; of a pa
 
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import Final, Self
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import context, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
 from agent.errors import AgentError
@@ -24,6 +25,10 @@ from agent.types import Answer, Event, Message, PageOutcome, Progress, Thinking,
 from agent.version import VERSION
 from retrieval import urls
 
+# The trace alone: baggage is between the client and us.
+W3C: Final = TraceContextTextMapPropagator()
+# How long a collector may take, also while the server stops.
+EXPORT_SECONDS: Final = 2
 NS: Final = 1_000_000_000
 
 
@@ -41,7 +46,7 @@ class Tracing:
         """Send spans to a collector, by OTLP over HTTP."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        return cls(OTLPSpanExporter(endpoint=url))
+        return cls(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS))
 
     def run(self, run_id: str, headers: Mapping[str, str]) -> "RunTracer":
         """Begin the trace of a run, as a part of the client's trace where its headers name one."""
@@ -62,7 +67,7 @@ class RunTracer:
     def __init__(self, tracer: Tracer, run_id: str, headers: Mapping[str, str]) -> None:
         self._tracer = tracer
         attributes = {"wellread.run.id": run_id}
-        parent = propagate.extract(headers)
+        parent = W3C.extract(headers)
         self._span = tracer.start_span("run", parent, SpanKind.SERVER, attributes)
         self._inside = trace.set_span_in_context(self._span, parent)
         context.attach(self._inside)
@@ -86,8 +91,7 @@ class RunTracer:
         self._enter("")
         self._span.set_attribute("wellread.run.outcome", self._outcome)
         if error:
-            self._span.set_status(StatusCode.ERROR)
-            self._span.set_attribute("error.type", error.code)
+            _note_error(self._span, error)
         self._span.end()
 
     def _progress(self, event: Progress) -> None:
@@ -143,9 +147,9 @@ class TracedModel:
             "gen_ai.request.model": info.id,
             "gen_ai.request.max_tokens": prompt.thinking_tokens + prompt.answer_tokens,
         }
-        with self.tracer.start_as_current_span(f"chat {info.id}", None, SpanKind.CLIENT, attributes) as span:
+        with self._span(info, attributes) as span:
             headers: dict[str, str] = {}
-            propagate.inject(headers)
+            W3C.inject(headers)
             told = trace_headers.set(headers)
             begun: set[type] = set()
             try:
@@ -153,8 +157,22 @@ class TracedModel:
                     async for event in events:
                         _note(span, event, begun)
                         yield event
+            except AgentError as error:
+                _note_error(span, error)
+                raise
             finally:
                 trace_headers.reset(told)
+
+    def _span(self, info: ModelInfo, attributes: Attributes) -> AbstractContextManager[Span]:
+        """Begin a span. It records no exception: what lies behind one may hold what the model said."""
+        return self.tracer.start_as_current_span(
+            f"chat {info.id}", None, SpanKind.CLIENT, attributes, record_exception=False, set_status_on_exception=False
+        )
+
+
+def _note_error(span: Span, error: AgentError) -> None:
+    span.set_status(StatusCode.ERROR)
+    span.set_attribute("error.type", error.code)
 
 
 def _note(span: Span, event: ModelEvent, begun: set[type]) -> None:

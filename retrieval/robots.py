@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 from protego import Protego
@@ -42,6 +43,8 @@ class Refusal:
     detail: str
 
 
+# A robots.txt of no more characters is read and asked within a few milliseconds, whatever it holds.
+AT_ONCE_CHARS = 8_000
 FORBIDDEN = Refusal(SkipReason.ROBOTS, "robots.txt forbids it")
 
 
@@ -75,8 +78,9 @@ class Robots:
         rules = await self._rules(name, origin)
         if isinstance(rules, Refusal):
             return rules
-        # In a thread: a large file has rules enough to hold up everybody else.
-        allowed = await computed(rules.can_fetch, url, ROBOT)
+        judge = partial(rules.can_fetch, url, ROBOT)
+        # A large file has rules enough to hold up everybody else; a page's time must not run out behind others' work.
+        allowed = await computed(judge) if origin.chars > AT_ONCE_CHARS else judge()
         return None if allowed else FORBIDDEN
 
     async def _rules(self, name: str, origin: _Origin) -> Protego | Refusal:
@@ -98,7 +102,7 @@ class Robots:
             self._keep(origin, Refusal(SkipReason.ROBOTS, detail), self._limits.retry_seconds)
             return
         text = reply.body[: self._limits.parsed_bytes].decode("utf-8-sig", "replace") if reply.status < 300 else ""
-        rules = await computed(parsed, text)
+        rules = await computed(parsed, text) if len(text) > AT_ONCE_CHARS else parsed(text)
         seconds = self._limits.retry_seconds if reply.status == 429 else self._limits.keep_seconds
         self._keep(origin, rules, seconds, len(text))
 

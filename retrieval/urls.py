@@ -54,9 +54,15 @@ def canonical(url: str) -> str | None:
     except ValueError:
         return None
     # As names are resolved: some characters stand for several, of which one may end a host.
-    host = (host or "").rstrip(".")
+    host = (host or "").rstrip(".。．｡")
     resolved = unicodedata.normalize("NFKC", host)
-    if parts.scheme.lower() not in DEFAULT_PORTS or not host or "\\" in parts.netloc or NOT_IN_HOST.search(resolved):
+    if (
+        parts.scheme.lower() not in DEFAULT_PORTS
+        or not host
+        or "\\" in parts.netloc
+        or NOT_IN_HOST.search(resolved)
+        or (":" not in host and "[" in parts.netloc)
+    ):
         return None
     scheme = parts.scheme.lower()
     netloc = _bracketed(host) if port in (None, DEFAULT_PORTS[scheme]) else f"{_bracketed(host)}:{port}"

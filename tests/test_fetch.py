@@ -1,11 +1,13 @@
 import gzip
 import os
 import sys
+import time
 from dataclasses import replace
 
 import anyio
 import pytest
 
+from retrieval.computing import computed
 from retrieval.fetch import Fetcher
 from retrieval.guard import Guard, parse_allowed_net
 from retrieval.limits import FetchLimits, RobotsLimits
@@ -290,3 +292,12 @@ async def test_files_are_never_fetched(web, fetcher, tmp_path):
         assert await skipped(fetcher, url) == "blocked_address"
         web.page("/r", b"", status=302, headers=(("Location", url),))
         assert await skipped(fetcher, web.base + "/r") == "blocked_address"
+
+
+async def test_a_pages_time_does_not_run_out_behind_what_others_compute(web):
+    web.page("/robots.txt", b"User-agent: *\nAllow: /\n", headers=TEXT)
+    guard = Guard((parse_allowed_net(f"127.0.0.1/32:{web.port}"),))
+    async with Fetcher(guard, LIMITS) as fetcher, anyio.create_task_group() as others:
+        others.start_soon(computed, time.sleep, 1.5)
+        await anyio.sleep(0.05)
+        assert isinstance(await fetcher.fetch(Hit(web.page("/a", b"text", headers=TEXT), "T")), Page)

@@ -15,8 +15,8 @@ from agent.pipeline import answer as whole_pipeline
 from agent.types import Answer, CheckedMark, Text, Usage
 from retrieval.types import Hit
 from tests.test_pipeline import ASKED, Engine, piers
+from tests.test_server import FakeTools, running
 from tests.test_server import body as asking
-from tests.test_server import running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_settings")]
 MONITORING = Path(__file__).parent.parent / "deploy" / "monitoring"
@@ -79,6 +79,25 @@ async def test_runs_that_fail_or_are_left_have_their_outcome():
 
     assert after["wellread_runs_total", "internal_error"] == 1
     assert after["wellread_time_to_answer_seconds_count",] == 1
+
+
+async def test_what_is_refused_at_the_door_is_counted():
+    async with running(tools=FakeTools(up=False)) as client:
+        await client.post("/v1/chat/completions", json=asking())
+        after = await scraped(client)
+
+    assert after["wellread_runs_total", "overloaded"] == 1
+
+
+async def test_a_listener_that_fails_is_no_part_of_the_answer(monkeypatch):
+    def failing(self, event):
+        raise ValueError
+
+    monkeypatch.setattr("agent.metrics.RunMeter.take", failing)
+    async with running() as client:
+        reply = await client.post("/v1/chat/completions", json=asking())
+
+    assert reply.json()["choices"][0]["finish_reason"] == "stop"
 
 
 async def test_a_key_is_needed_where_there_are_keys():

@@ -123,13 +123,41 @@ async def test_the_models_server_is_told_of_the_trace():
         chosen = Settings(search=("ddgs",), embedder="none", cache="off", model_url=url, model_profile="plain")
         async with open_tools(chosen) as tools, traced(tools) as (client, spans):
             body = asking(model="wellread-chat", messages=[{"role": "user", "content": "Write a greeting."}])
-            reply = await client.post("/v1/chat/completions", json=body, headers={"traceparent": PARENT})
+            reply = await client.post(
+                "/v1/chat/completions", json=body, headers={"traceparent": PARENT, "baggage": "user=brighton"}
+            )
             made = await spans()
 
+    assert not any("brighton" in head for _, head in heads)
     assert reply.status_code == 200, reply.text
     call = [span for span in made if span.name.startswith("chat ")][-1]
     told = [head for path, head in heads if path == "/v1/chat/completions"][-1]
     assert f"traceparent: 00-{TRACE}-{call.context.span_id:016x}-01" in told
+
+
+async def test_no_span_holds_what_a_model_said_in_another_shape():
+    async def serve(reader, writer):
+        while head := await head_of(reader):
+            body = await reader.readexactly(local.body_bytes(head))
+            kind, said = model(head.split()[1].decode(), body)
+            if b'"stream":true' in body.replace(b" ", b""):
+                said = b'data: {"choices": [{"delta": {"content": ["brighton"]}}]}\n\n'
+            first = f"HTTP/1.1 {'200 OK' if said else '404 None'}\r\nContent-Type: {kind}\r\n"
+            writer.write(f"{first}Content-Length: {len(said)}\r\n\r\n".encode() + said)
+        await closed(writer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        chosen = Settings(search=("ddgs",), embedder="none", cache="off", model_url=url, model_profile="plain")
+        async with open_tools(chosen) as tools, traced(tools) as (client, spans):
+            body = asking(model="wellread-chat", messages=[{"role": "user", "content": "Write a greeting."}])
+            reply = await client.post("/v1/chat/completions", json=body)
+            made = await spans()
+
+    (call,) = [span for span in made if span.name.startswith("chat ")]
+    assert reply.status_code == 502
+    assert call.attributes["error.type"] == reply.json()["error"]["code"]
+    assert "brighton" not in " ".join(span.to_json() for span in made)
 
 
 async def test_traces_need_their_extra(monkeypatch):
