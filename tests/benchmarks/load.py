@@ -76,8 +76,8 @@ async def loaded(address: str, pid: int, clients: int, seconds: float) -> Load:
         async with anyio.create_task_group() as group:
             for number in range(clients):
                 group.start_soon(_client, http, load, random.Random(number), questions, end)
-        watchers.cancel_scope.cancel()
         load.lag = _lag((await http.get("/metrics")).text)
+        watchers.cancel_scope.cancel()
     return load
 
 
