@@ -1,13 +1,12 @@
 // The page where one asks: the form, the thread, and one question at a time.
 
 import { plain } from "./elements.js";
+import { storedKey, storeKey } from "./key.js";
 import { say, sayAll, speak, spoken } from "./say.js";
-import { recall, remember } from "./storage.js";
-import { ask, chunks, Refused } from "./stream.js";
+import { ask, chunks, Foreign, Refused, Unsendable } from "./stream.js";
 import { explainMarks } from "./tooltip.js";
 import { ServerError, Turn } from "./turn.js";
 
-const KEY = "wellread.key";
 const find = (id) => document.getElementById(id);
 const [form, question, effort, key, keyField] = ["ask", "question", "effort", "key", "key-field"].map(find);
 const [send, stop, state, thread, welcome, fresh] = ["send", "stop", "state", "thread", "welcome", "fresh"].map(find);
@@ -61,7 +60,11 @@ async function follow(turn, asked) {
   signal.throwIfAborted();
   if (!turn.finished) throw new TypeError("no end");
   if (id) turn.leadToRun(id);
-  await turn.answer.complete;
+  await Promise.race([turn.answer.complete, aborted(signal)]);
+}
+
+function aborted(signal) {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 }
 
 function explain(turn, error) {
@@ -69,6 +72,8 @@ function explain(turn, error) {
   say(state, "failed");
   if (!question.value) question.value = turn.question;
   if (error instanceof Refused) return refuse(turn, error);
+  if (error instanceof Unsendable) return refuseKey(turn);
+  if (error instanceof Foreign) return turn.fail("foreign");
   if (error instanceof ServerError) return turn.fail("error", { message: plain(error.message) });
   return turn.fail(turn.state ? "brokenOff" : "unreachable");
 }
@@ -76,7 +81,15 @@ function explain(turn, error) {
 function refuse(turn, { message, status }) {
   if (message) turn.fail("error", { message: plain(message) });
   else turn.fail("unreadable", { status });
-  if (status !== 401) return;
+  if (status === 401) askForKey();
+}
+
+function refuseKey(turn) {
+  turn.fail("unsendable");
+  askForKey();
+}
+
+function askForKey() {
   keyField.open = true;
   key.focus();
 }
@@ -130,8 +143,8 @@ form.addEventListener("submit", submit);
 question.addEventListener("keydown", sendByEnter);
 stop.addEventListener("click", () => running?.abort());
 fresh.addEventListener("click", startAfresh);
-key.value = recall("sessionStorage", KEY) ?? "";
-key.addEventListener("input", () => remember("sessionStorage", KEY, key.value));
+key.value = storedKey();
+key.addEventListener("input", () => storeKey(key.value));
 sayAll();
 showLanguage();
 explainMarks(thread);
