@@ -28,7 +28,7 @@ export function built(token, depth = 0) {
   const own = BUILDERS[token.type];
   if (own) return own(token, depth);
   const name = PLAIN_ELEMENTS[token.type];
-  if (name) return [directed(element(name, "", ...within(token, depth)))];
+  if (name) return [directed(element(name, "", within(token, depth)))];
   return token.tokens ? within(token, depth) : [plain(token.raw)];
 }
 
@@ -55,7 +55,7 @@ const BUILDERS = {
   checkbox: (token) => [token.checked ? "☑ " : "☐ "],
   formula: (token) => [formula(token)],
   formulaBlock: (token) => [reachable(element("div", "formula", formula(token)))],
-  heading: (token, depth) => [element(`h${Math.min(token.depth + 2, 6)}`, "", ...within(token, depth))],
+  heading: (token, depth) => [element(`h${Math.min(token.depth + 2, 6)}`, "", within(token, depth))],
   link: (token, depth) => [link(token, depth)],
   list: (token, depth) => [list(token, depth)],
   table: (token, depth) => [table(token, depth)],
@@ -81,7 +81,7 @@ function reachable(block) {
 
 function link(token, depth) {
   const [, number] = token.text.match(MARK_LABEL) ?? [];
-  return number ? mark(number, token.href, token.raw) : linkTo(token.href, "", ...within(token, depth));
+  return number ? mark(number, token.href, token.title) : linkTo(token.href, "", within(token, depth));
 }
 
 function list(token, depth) {
@@ -92,23 +92,23 @@ function list(token, depth) {
 }
 
 function directedItem(item, depth) {
-  const made = element("li", "", ...within(item, depth + 1));
+  const made = element("li", "", within(item, depth + 1));
   made.dir = "auto";
   return made;
 }
 
 function table(token, depth) {
   const rows = [token.header, ...token.rows].map((cells) => row(cells, depth));
-  const made = element("table", "", element("thead", "", rows[0]), element("tbody", "", ...rows.slice(1)));
+  const made = element("table", "", element("thead", "", rows[0]), element("tbody", "", rows.slice(1)));
   return reachable(element("div", "table", made));
 }
 
 function row(cells, depth) {
-  return element("tr", "", ...cells.map((cell) => tableCell(cell, depth)));
+  return element("tr", "", cells.map((cell) => tableCell(cell, depth)));
 }
 
 function tableCell(cell, depth) {
-  const made = element(cell.header ? "th" : "td", "", ...within(cell, depth + 1));
+  const made = element(cell.header ? "th" : "td", "", within(cell, depth + 1));
   if (cell.align) made.style.textAlign = cell.align;
   return made;
 }

@@ -53,7 +53,7 @@ export class Turn {
     if (delta.reasoning_content) this.think(delta.reasoning_content);
     const said = (delta.content ?? "") + (delta.refusal ?? "");
     if (said) this.write(said);
-    if (delta.annotations) this.annotations = delta.annotations.map((each) => each.url_citation);
+    if (delta.annotations) this.annotations = delta.annotations.map((each) => each?.url_citation ?? {});
   }
 
   think(piece) {
