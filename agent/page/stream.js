@@ -46,8 +46,8 @@ async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   let since = performance.now();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    const lines = (held + part.value).split("\n");
+  for (let part = await reader.read(); !part.done || held; part = await reader.read()) {
+    const lines = (held + (part.done ? "\n" : part.value)).split("\n");
     held = lines.pop();
     for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
     if (performance.now() - since > LONGEST_TURN_MS) {
