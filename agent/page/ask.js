@@ -7,6 +7,8 @@ import { ask, chunks, Foreign, Refused, Unsendable } from "./stream.js";
 import { explainMarks } from "./tooltip.js";
 import { ServerError, Turn } from "./turn.js";
 
+// The key of a letter still being composed, in browsers that end the composing before they tell of the key.
+const COMPOSED = 229;
 const find = (id) => document.getElementById(id);
 const [form, question, effort, key, keyField] = ["ask", "question", "effort", "key", "key-field"].map(find);
 const [send, stop, state, thread, welcome, fresh] = ["send", "stop", "state", "thread", "welcome", "fresh"].map(find);
@@ -68,9 +70,10 @@ function aborted(signal) {
 }
 
 function explain(turn, error) {
-  if (error.name === "AbortError") return say(state, "stopped");
-  say(state, "failed");
-  if (!question.value) question.value = turn.question;
+  const stopped = error.name === "AbortError";
+  say(state, stopped ? "stopped" : "failed");
+  if (!question.value && !(stopped && turn.answer.text)) question.value = turn.question;
+  if (stopped) return undefined;
   if (error instanceof Refused) return refuse(turn, error);
   if (error instanceof Unsendable) return refuseKey(turn);
   if (error instanceof Foreign) return turn.fail("foreign");
@@ -110,7 +113,7 @@ function showRunning(isRunning) {
 }
 
 function sendByEnter(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === COMPOSED) return;
   event.preventDefault();
   form.requestSubmit();
 }
