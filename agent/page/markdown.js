@@ -5,6 +5,7 @@ import { linkTo } from "./links.js";
 import { mark } from "./marks.js";
 import { marked } from "./marked.js";
 import { formula, FORMULAS } from "./formula.js";
+import { LONG_WORDS, lookForLongWords } from "./words.js";
 
 const DEEPEST = 40;
 const MARK_LABEL = /^\[(\d{1,4})\]$/;
@@ -12,11 +13,12 @@ const ENTITY = /&(?:#(\d{1,7})|#x([\da-f]{1,6})|(amp|lt|gt|quot|apos|nbsp));/gi;
 const NAMED = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 const PLAIN_ELEMENTS = { strong: "strong", em: "em", del: "del", blockquote: "blockquote", paragraph: "p" };
 
-marked.use({ extensions: FORMULAS });
+marked.use({ extensions: [...FORMULAS, LONG_WORDS] });
 
 // The blocks of a text, each with the very text it was read from.
 export function blocks(text) {
   try {
+    lookForLongWords(text);
     return marked.lexer(text);
   } catch {
     return [{ type: "paragraph", raw: text, tokens: [{ type: "text", text }] }];
