@@ -458,7 +458,10 @@ async def test_a_task_that_fails_does_not_keep_the_others_from_their_frame(chrom
         ran = await seen.tab.evaluate("""async () => {
           const { nextFrame } = await import("/page/frames.js");
           nextFrame(() => { throw new Error("broken"); });
-          return new Promise((resolve) => { nextFrame(() => resolve("ran")); setTimeout(() => resolve("lost"), 2000); });
+          return new Promise((resolve) => {
+            nextFrame(() => resolve("ran"));
+            setTimeout(() => resolve("lost"), 2000);
+          });
         }""")
 
     assert ran == "ran"
@@ -486,7 +489,7 @@ async def test_a_long_answer_is_read_once_when_it_is_whole(chromium):
     text = "".join(f"Paragraph {number} is *long* {MARKS[0]} and says `little`.\n\n" for number in range(2_000))
     async with running() as client, opened(chromium, client) as seen:
         await streamed(seen.tab, {"content": text})
-        reads = await seen.tab.evaluate("""async () => {
+        await seen.tab.evaluate("""async () => {
           const { marked } = await import("/page/marked.js");
           const lexer = marked.lexer;
           window.reads = 0;
@@ -609,6 +612,105 @@ async def test_a_key_that_is_missing_is_asked_for_and_then_kept_in_the_tab(chrom
 
         assert await seen.tab.locator("#key").input_value() == "secret"
         assert await seen.tab.evaluate("JSON.stringify(localStorage)") == "{}"
+
+
+async def test_a_broken_answer_is_not_told_to_the_server(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await streamed(seen.tab, {"content": "Half an"}, finish=None)
+        await ask(seen.tab)
+        await ended(seen.tab, "That failed")
+        await ask(seen.tab)
+        await ended(seen.tab, "That failed")
+
+    assert [body["messages"] for body in seen.bodies] == [[{"role": "user", "content": QUESTION}]] * 2
+
+
+async def test_an_ending_without_a_newline_is_read(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await streamed(seen.tab, {"content": "Whole."}, ending="")
+        await ask(seen.tab)
+        await ended(seen.tab)
+
+    assert seen.problems == []
+
+
+@pytest.mark.parametrize("name", ["constructor", "toString", "__proto__"])
+async def test_a_reason_with_an_inherited_name_is_shown_as_it_is(name, chromium):
+    told = Told(steps=(outcome(GONE, "Gone", "skipped", name),))
+    async with running(answer=told) as client, opened(chromium, client) as seen:
+        await ask(seen.tab)
+        await ended(seen.tab)
+        await seen.tab.locator(".board > summary").click()
+        await expect(seen.tab.locator(".tiles .became")).to_have_text(f"skipped: {name}")
+
+
+async def test_a_very_long_word_is_read_at_once(chromium):
+    text = f"So *much*: {'a' * 200_000} and *more* {MARKS[0]}\n\n{'b.' * 100_000}\n"
+    async with running() as client, opened(chromium, client) as seen:
+        took, shown = await seen.tab.evaluate(
+            """async (text) => {
+              const { blocks, built } = await import("/page/markdown.js");
+              const begun = performance.now();
+              const nodes = blocks(text).flatMap((token) => built(token));
+              return [performance.now() - begun, nodes.map((node) => node.innerHTML)];
+            }""",
+            text,
+        )
+
+    print(f"long words took {took:.0f} ms")
+    assert took < 2_000
+    assert shown[0].startswith("So <em>much</em>: aaa")
+    assert shown[0].count("<em>more</em>") == 1
+    assert 'class="mark"' in shown[0]
+    assert shown[1] == "b." * 100_000
+
+
+async def test_the_tooltip_stays_in_a_low_window(chromium):
+    low = {"viewport": {"width": 500, "height": 320}}
+    text = f"A claim {MARKS[0]}\n"
+    (mark,) = annotated(text, of1=("The Chain Pier", 0.9, "long words " * 300))
+    told = Told(plain_answer(text, annotations=(mark,)))
+    async with running(answer=told) as client, opened(chromium, client, **low) as seen:
+        await ask(seen.tab)
+        await ended(seen.tab)
+        await seen.tab.locator(".mark").focus()
+        box = await seen.tab.get_by_role("tooltip").bounding_box()
+        quote = await seen.tab.locator(".tip q").inner_text()
+
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 320
+    assert len(quote) <= 401
+
+
+async def test_stopping_before_the_answer_gives_the_question_back(chromium):
+    async with running(answer=Told(waits=True)) as client, opened(chromium, client) as seen:
+        await ask(seen.tab)
+        await expect(seen.tab.locator(".tiles li")).to_have_count(4)
+        await seen.tab.get_by_role("button", name="Stop").click()
+        await ended(seen.tab, "Stopped")
+
+        assert await seen.tab.get_by_role("textbox", name="Your question").input_value() == QUESTION
+
+
+async def test_the_run_opens_beside_with_the_key_of_the_tab(chromium):
+    kept = running(answer=Told(), api_keys=("secret",), run_seconds=60)
+    async with kept as client, opened(chromium, client) as seen:
+        await seen.tab.evaluate("sessionStorage.setItem('wellread.key', 'secret')")
+        await seen.tab.reload()
+        await ask(seen.tab)
+        await ended(seen.tab)
+        async with seen.tab.context.expect_page() as beside:
+            await seen.tab.get_by_role("link", name="How this answer came about").click()
+        run = await beside.value
+        await expect(run.get_by_role("button", name="Download as JSON")).to_be_visible()
+        await expect(run.get_by_label("API key")).to_have_count(0)
+
+
+async def test_print_leaves_the_form_out(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await seen.tab.emulate_media(media="print")
+        await expect(seen.tab.locator("#ask")).to_be_hidden()
+        await expect(seen.tab.locator("header")).to_be_hidden()
 
 
 async def test_a_key_that_no_browser_sends_is_told_in_words(chromium):

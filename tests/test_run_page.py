@@ -359,7 +359,8 @@ async def test_a_server_that_is_gone_is_told_and_asked_again(tab):
 
 
 @pytest.mark.parametrize(
-    ("kind", "body"), [("text/html", "<h1>Please log in</h1>"), ("application/json", "{}"), ("application/json", "null")]
+    ("kind", "body"),
+    [("text/html", "<h1>Please log in</h1>"), ("application/json", "{}"), ("application/json", "null")],
 )
 async def test_what_is_no_record_is_told_and_asked_again(kind, body, tab):
     async with scripted() as (client, run_id), tab() as page:
