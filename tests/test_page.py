@@ -387,6 +387,146 @@ async def test_marks_without_links_get_theirs(chromium):
     assert targets == [f"{PIER}#:~:text=a", f"{PIER}#:~:text=b"]
 
 
+HIDDEN = {
+    "a cut cell": f"| a |\n|---|\n| x | {MARKS[0]} |\n",
+    "a block of code": f"So:\n\n    {MARKS[0]}\n",
+    "a formula": f"$$x {MARKS[0]}$$\n",
+    "a code span": f"`{MARKS[0]}`\n",
+    "deep quotes": f"{'> ' * 45}{MARKS[0]}\n",
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+async def test_a_mark_that_is_not_shown_gives_its_proof_to_no_other(hidden, chromium):
+    text = f"{hidden}\nA claim {MARKS[0]}\n"
+    first, second = annotated(text, of1=("The Chain Pier", 0.9, "first"))
+    marks = (first, replace(second, quote="second"))
+    async with running(answer=Told(plain_answer(text, annotations=marks))) as client, opened(chromium, client) as seen:
+        await ask(seen.tab)
+        await ended(seen.tab)
+        targets = await seen.tab.locator(".mark").evaluate_all("all => all.map(each => each.href)")
+        shown = await seen.tab.get_by_role("region", name="Answer").inner_text()
+
+    assert targets == [f"{PIER}#:~:text=second"]
+    assert "\ufdd0" not in shown
+    assert '"' not in shown
+    assert seen.problems == []
+
+
+async def test_an_annotation_that_names_no_place_is_let_be(chromium):
+    known = {"type": "url_citation", "url_citation": {"url": PIER, "title": "Pier", "quote": "q"}}
+    placed = known["url_citation"] | {"start_index": 3, "end_index": 3 + len(MARKS[0])}
+    broken = [None, {}, known, {"url_citation": placed | {"start_index": 1.5}}, {"url_citation": placed}]
+    async with running() as client, opened(chromium, client) as seen:
+        await streamed(seen.tab, {"content": f"So {MARKS[0]}"}, {"annotations": broken})
+        await ask(seen.tab)
+        await ended(seen.tab)
+        targets = await seen.tab.locator(".mark").evaluate_all("all => all.map(each => each.href)")
+
+    assert targets == [f"{PIER}#:~:text=q"]
+
+
+async def streamed(tab, *deltas, ending="\n\n", finish="stop"):
+    """Let the page be answered by a stream that says this."""
+    chunks = [{"choices": [{"delta": delta}]} for delta in deltas]
+    chunks += [{"choices": [{"delta": {}, "finish_reason": finish}]}] if finish else []
+    body = "\n\n".join(f"data: {json.dumps(chunk)}" for chunk in chunks) + ending
+    await tab.route(
+        "**/v1/chat/completions",
+        lambda route: route.fulfill(headers={"content-type": "text/event-stream"}, body=body),
+    )
+
+
+# ---- what goes wrong in drawing
+
+
+async def test_a_block_that_cannot_be_drawn_leaves_the_text_and_the_page_alive(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await seen.tab.evaluate("void (document.createElementNS = () => { throw new Error('no formulas'); })")
+        await ask(seen.tab)
+        await ended(seen.tab)
+        shown = await seen.tab.get_by_role("region", name="Answer").inner_text()
+        await ask(seen.tab, "And then?")
+        await expect(seen.tab.locator(".turn .sources")).to_have_count(2)
+
+    assert shown.startswith("The pier was **350 m** long")
+    assert "| chain | 350 |" in shown
+
+
+async def test_a_task_that_fails_does_not_keep_the_others_from_their_frame(chromium):
+    async with running() as client, opened(chromium, client) as seen:
+        ran = await seen.tab.evaluate("""async () => {
+          const { nextFrame } = await import("/page/frames.js");
+          nextFrame(() => { throw new Error("broken"); });
+          return new Promise((resolve) => {
+            nextFrame(() => resolve("ran"));
+            setTimeout(() => resolve("lost"), 2000);
+          });
+        }""")
+
+    assert ran == "ran"
+
+
+async def test_a_paragraph_of_very_many_parts_is_drawn(chromium):
+    text = "a *b* " * 40_000
+    async with running() as client, opened(chromium, client) as seen:
+        parts = await seen.tab.evaluate(
+            """async (text) => {
+              const { element } = await import("/page/elements.js");
+              return element("p", "", text.split(" ")).childNodes.length;
+            }""",
+            "a " * 150_000,
+        )
+        await streamed(seen.tab, {"content": text})
+        await ask(seen.tab)
+        await expect(seen.tab.get_by_role("status")).to_contain_text("Answered in", timeout=30_000)
+
+    assert parts == 150_001
+    assert seen.problems == []
+
+
+async def test_a_long_answer_is_read_once_when_it_is_whole(chromium):
+    text = "".join(f"Paragraph {number} is *long* {MARKS[0]} and says `little`.\n\n" for number in range(2_000))
+    async with running() as client, opened(chromium, client) as seen:
+        await streamed(seen.tab, {"content": text})
+        await seen.tab.evaluate("""async () => {
+          const { marked } = await import("/page/marked.js");
+          const lexer = marked.lexer;
+          window.reads = 0;
+          marked.lexer = (text) => { window.reads += 1; return lexer(text); };
+        }""")
+        await ask(seen.tab)
+        await expect(seen.tab.get_by_role("status")).to_contain_text("Answered in", timeout=30_000)
+        reads = await seen.tab.evaluate("window.reads")
+        shown = await seen.tab.locator(".answer > p").count()
+
+    assert shown == 2_000
+    assert reads <= 2
+
+
+async def test_nothing_in_a_formula_turns_the_direction_of_the_text(chromium):
+    text = "$\\text{a\u202eb}$ and $\\unknown{\u2066c}$ and\n\n$$x \u202e = y$$\n"
+    async with running(answer=Told(plain_answer(text))) as client, opened(chromium, client) as seen:
+        await ask(seen.tab)
+        await ended(seen.tab)
+        shown = await seen.tab.locator(".answer").evaluate("node => node.textContent")
+
+    assert "ab" in shown
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", shown)
+
+
+async def test_what_has_the_focus_is_not_under_the_form(chromium):
+    text = "".join(f"Paragraph {number} {MARKS[0]}\n\n" for number in range(40))
+    async with running(answer=Told(plain_answer(text))) as client, opened(chromium, client) as seen:
+        await ask(seen.tab)
+        await ended(seen.tab)
+        await seen.tab.locator(".mark").nth(30).focus()
+        foot = await seen.tab.locator(".mark").nth(30).evaluate("node => node.getBoundingClientRect().bottom")
+        form = await seen.tab.locator("#ask").evaluate("node => node.getBoundingClientRect().top")
+
+    assert foot <= form
+
+
 # ---- the thread
 
 
@@ -472,6 +612,132 @@ async def test_a_key_that_is_missing_is_asked_for_and_then_kept_in_the_tab(chrom
 
         assert await seen.tab.locator("#key").input_value() == "secret"
         assert await seen.tab.evaluate("JSON.stringify(localStorage)") == "{}"
+
+
+async def test_a_broken_answer_is_not_told_to_the_server(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await streamed(seen.tab, {"content": "Half an"}, finish=None)
+        await ask(seen.tab)
+        await ended(seen.tab, "That failed")
+        await ask(seen.tab)
+        await ended(seen.tab, "That failed")
+
+    assert [body["messages"] for body in seen.bodies] == [[{"role": "user", "content": QUESTION}]] * 2
+
+
+async def test_an_ending_without_a_newline_is_read(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await streamed(seen.tab, {"content": "Whole."}, ending="")
+        await ask(seen.tab)
+        await ended(seen.tab)
+
+    assert seen.problems == []
+
+
+@pytest.mark.parametrize("name", ["constructor", "toString", "__proto__"])
+async def test_a_reason_with_an_inherited_name_is_shown_as_it_is(name, chromium):
+    told = Told(steps=(outcome(GONE, "Gone", "skipped", name),))
+    async with running(answer=told) as client, opened(chromium, client) as seen:
+        await ask(seen.tab)
+        await ended(seen.tab)
+        await seen.tab.locator(".board > summary").click()
+        await expect(seen.tab.locator(".tiles .became")).to_have_text(f"skipped: {name}")
+
+
+async def test_a_very_long_word_is_read_at_once(chromium):
+    text = f"So *much*: {'a' * 200_000} and *more* {MARKS[0]}\n\n{'b.' * 100_000}\n"
+    async with running() as client, opened(chromium, client) as seen:
+        took, shown = await seen.tab.evaluate(
+            """async (text) => {
+              const { blocks, built } = await import("/page/markdown.js");
+              const begun = performance.now();
+              const nodes = blocks(text).flatMap((token) => built(token));
+              return [performance.now() - begun, nodes.map((node) => node.innerHTML)];
+            }""",
+            text,
+        )
+
+    print(f"long words took {took:.0f} ms")
+    assert took < 2_000
+    assert shown[0].startswith("So <em>much</em>: aaa")
+    assert shown[0].count("<em>more</em>") == 1
+    assert 'class="mark"' in shown[0]
+    assert shown[1] == "b." * 100_000
+
+
+async def test_the_tooltip_stays_in_a_low_window(chromium):
+    low = {"viewport": {"width": 500, "height": 320}}
+    text = f"A claim {MARKS[0]}\n"
+    (mark,) = annotated(text, of1=("The Chain Pier", 0.9, "long words " * 300))
+    told = Told(plain_answer(text, annotations=(mark,)))
+    async with running(answer=told) as client, opened(chromium, client, **low) as seen:
+        await ask(seen.tab)
+        await ended(seen.tab)
+        await seen.tab.locator(".mark").focus()
+        box = await seen.tab.get_by_role("tooltip").bounding_box()
+        quote = await seen.tab.locator(".tip q").inner_text()
+
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 320
+    assert len(quote) <= 401
+
+
+async def test_stopping_before_the_answer_gives_the_question_back(chromium):
+    async with running(answer=Told(waits=True)) as client, opened(chromium, client) as seen:
+        await ask(seen.tab)
+        await expect(seen.tab.locator(".tiles li")).to_have_count(4)
+        await seen.tab.get_by_role("button", name="Stop").click()
+        await ended(seen.tab, "Stopped")
+
+        assert await seen.tab.get_by_role("textbox", name="Your question").input_value() == QUESTION
+
+
+async def test_the_run_opens_beside_with_the_key_of_the_tab(chromium):
+    kept = running(answer=Told(), api_keys=("secret",), run_seconds=60)
+    async with kept as client, opened(chromium, client) as seen:
+        await seen.tab.evaluate("sessionStorage.setItem('wellread.key', 'secret')")
+        await seen.tab.reload()
+        await ask(seen.tab)
+        await ended(seen.tab)
+        async with seen.tab.context.expect_page() as beside:
+            await seen.tab.get_by_role("link", name="How this answer came about").click()
+        run = await beside.value
+        await expect(run.get_by_role("button", name="Download as JSON")).to_be_visible()
+        await expect(run.get_by_label("API key")).to_have_count(0)
+
+
+async def test_print_leaves_the_form_out(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await seen.tab.emulate_media(media="print")
+        await expect(seen.tab.locator("#ask")).to_be_hidden()
+        await expect(seen.tab.locator("header")).to_be_hidden()
+
+
+async def test_a_key_that_no_browser_sends_is_told_in_words(chromium):
+    async with running(answer=Told(), api_keys=("secret",)) as client, opened(chromium, client) as seen:
+        key = seen.tab.locator("#key")
+        await seen.tab.locator("#key-field summary").click()
+        await key.fill("ключ")
+        await seen.tab.locator("#key-field summary").click()
+        await ask(seen.tab)
+        await expect(seen.tab.get_by_role("alert")).to_have_text(
+            "A key is made of Latin letters, digits and signs, without spaces."
+        )
+        await expect(key).to_be_focused()
+        await key.fill("  secret ")
+        await seen.tab.get_by_role("button", name="Ask").click()
+        await ended(seen.tab)
+
+        assert await seen.tab.evaluate("sessionStorage.getItem('wellread.key')") == "secret"
+
+
+async def test_a_stranger_that_answers_is_told(chromium):
+    async with running(answer=Told()) as client, opened(chromium, client) as seen:
+        await seen.tab.route(
+            "**/v1/**", lambda route: route.fulfill(content_type="text/html", body="<h1>Please log in</h1>")
+        )
+        await ask(seen.tab)
+        await expect(seen.tab.get_by_role("alert")).to_have_text("What answered is not Wellread.")
 
 
 async def test_a_server_that_is_gone_is_told(chromium):

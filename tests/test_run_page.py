@@ -358,6 +358,50 @@ async def test_a_server_that_is_gone_is_told_and_asked_again(tab):
     assert told == "The server could not be reached."
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("text/html", "<h1>Please log in</h1>"), ("application/json", "{}"), ("application/json", "null")],
+)
+async def test_what_is_no_record_is_told_and_asked_again(kind, body, tab):
+    async with scripted() as (client, run_id), tab() as page:
+        await page.route("**/v1/runs/*", lambda route: route.fulfill(content_type=kind, body=body), times=1)
+        await open_run(page, client, run_id)
+        told = await page.get_by_role("alert").inner_text()
+        await page.get_by_role("button", name="Try again").click()
+        await page.get_by_role("heading", name="How long is it?").wait_for()
+
+    assert told == "What answered is not a record of Wellread."
+
+
+async def test_a_key_kept_with_spaces_is_good_and_one_of_spaces_is_none(tab):
+    kept = running(answer=read_tower, api_keys=("one",), run_seconds=KEEP)
+    async with kept as client, tab() as page:
+        run_id = (await post(client, json=asking(), headers={"authorization": "Bearer one"})).headers["x-run-id"]
+        await open_run(page, client, run_id)
+        await page.evaluate("sessionStorage.setItem('wellread.key', '  ')")
+        await page.reload()
+        await page.get_by_text("This server wants a key.").wait_for()
+        await page.evaluate("sessionStorage.setItem('wellread.key', ' one ')")
+        await page.reload()
+        await page.get_by_role("heading", name="How long is it?").wait_for()
+
+
+async def test_it_is_shown_where_nothing_may_be_stored(tab):
+    kept = running(answer=read_tower, api_keys=("one",), run_seconds=KEEP)
+    async with kept as client, tab() as page:
+        run_id = (await post(client, json=asking(), headers={"authorization": "Bearer one"})).headers["x-run-id"]
+        await page.add_init_script(
+            """for (const name of ["sessionStorage", "localStorage"])
+              Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });"""
+        )
+        await open_run(page, client, run_id)
+        await page.get_by_label("API key").fill("one")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", name="How long is it?").wait_for()
+        await page.get_by_role("button", name="Русский").click()
+        await page.get_by_role("button", name="English").wait_for()
+
+
 async def test_the_download_is_the_record_to_the_byte(web, equipped, tab, tmp_path):
     async with asked(web, equipped) as (client, run_id, record), tab() as page:
         await open_run(page, client, run_id)

@@ -1,13 +1,14 @@
 // The page where one asks: the form, the thread, and one question at a time.
 
 import { plain } from "./elements.js";
+import { storedKey, storeKey } from "./key.js";
 import { say, sayAll, speak, spoken } from "./say.js";
-import { recall, remember } from "./storage.js";
-import { ask, chunks, Refused } from "./stream.js";
+import { ask, chunks, Foreign, Refused, Unsendable } from "./stream.js";
 import { explainMarks } from "./tooltip.js";
 import { ServerError, Turn } from "./turn.js";
 
-const KEY = "wellread.key";
+// The key of a letter still being composed, in browsers that end the composing before they tell of the key.
+const COMPOSED = 229;
 const find = (id) => document.getElementById(id);
 const [form, question, effort, key, keyField] = ["ask", "question", "effort", "key", "key-field"].map(find);
 const [send, stop, state, thread, welcome, fresh] = ["send", "stop", "state", "thread", "welcome", "fresh"].map(find);
@@ -61,14 +62,21 @@ async function follow(turn, asked) {
   signal.throwIfAborted();
   if (!turn.finished) throw new TypeError("no end");
   if (id) turn.leadToRun(id);
-  await turn.answer.complete;
+  await Promise.race([turn.answer.complete, aborted(signal)]);
+}
+
+function aborted(signal) {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 }
 
 function explain(turn, error) {
-  if (error.name === "AbortError") return say(state, "stopped");
-  say(state, "failed");
-  if (!question.value) question.value = turn.question;
+  const stopped = error.name === "AbortError";
+  say(state, stopped ? "stopped" : "failed");
+  if (!question.value && !(stopped && turn.answer.text)) question.value = turn.question;
+  if (stopped) return undefined;
   if (error instanceof Refused) return refuse(turn, error);
+  if (error instanceof Unsendable) return refuseKey(turn);
+  if (error instanceof Foreign) return turn.fail("foreign");
   if (error instanceof ServerError) return turn.fail("error", { message: plain(error.message) });
   return turn.fail(turn.state ? "brokenOff" : "unreachable");
 }
@@ -76,7 +84,15 @@ function explain(turn, error) {
 function refuse(turn, { message, status }) {
   if (message) turn.fail("error", { message: plain(message) });
   else turn.fail("unreadable", { status });
-  if (status !== 401) return;
+  if (status === 401) askForKey();
+}
+
+function refuseKey(turn) {
+  turn.fail("unsendable");
+  askForKey();
+}
+
+function askForKey() {
   keyField.open = true;
   key.focus();
 }
@@ -97,7 +113,7 @@ function showRunning(isRunning) {
 }
 
 function sendByEnter(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === COMPOSED) return;
   event.preventDefault();
   form.requestSubmit();
 }
@@ -130,8 +146,8 @@ form.addEventListener("submit", submit);
 question.addEventListener("keydown", sendByEnter);
 stop.addEventListener("click", () => running?.abort());
 fresh.addEventListener("click", startAfresh);
-key.value = recall("sessionStorage", KEY) ?? "";
-key.addEventListener("input", () => remember("sessionStorage", KEY, key.value));
+key.value = storedKey();
+key.addEventListener("input", () => storeKey(key.value));
 sayAll();
 showLanguage();
 explainMarks(thread);

@@ -1,6 +1,6 @@
 // Formulas in TeX: finds them in Markdown, and shows the common ones as MathML, the others as their source.
 
-import { element } from "./elements.js";
+import { element, plain } from "./elements.js";
 import { math } from "./tex.js";
 
 const INLINE = [
@@ -36,5 +36,5 @@ function token(name, source, patterns) {
 }
 
 export function formula({ text, display, raw }) {
-  return math(text, display) ?? element("code", "math", raw.trim());
+  return math(plain(text), display) ?? element("code", "math", plain(raw.trim()));
 }

@@ -10,5 +10,11 @@ export function nextFrame(task) {
 function runDue() {
   const tasks = [...due];
   due.clear();
-  for (const task of tasks) task();
+  for (const task of tasks) {
+    try {
+      task();
+    } catch (error) {
+      reportError(error);
+    }
+  }
 }

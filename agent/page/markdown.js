@@ -5,6 +5,7 @@ import { linkTo } from "./links.js";
 import { mark } from "./marks.js";
 import { marked } from "./marked.js";
 import { formula, FORMULAS } from "./formula.js";
+import { LONG_WORDS, lookForLongWords } from "./words.js";
 
 const DEEPEST = 40;
 const MARK_LABEL = /^\[(\d{1,4})\]$/;
@@ -12,11 +13,12 @@ const ENTITY = /&(?:#(\d{1,7})|#x([\da-f]{1,6})|(amp|lt|gt|quot|apos|nbsp));/gi;
 const NAMED = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 const PLAIN_ELEMENTS = { strong: "strong", em: "em", del: "del", blockquote: "blockquote", paragraph: "p" };
 
-marked.use({ extensions: FORMULAS });
+marked.use({ extensions: [...FORMULAS, LONG_WORDS] });
 
 // The blocks of a text, each with the very text it was read from.
 export function blocks(text) {
   try {
+    lookForLongWords(text);
     return marked.lexer(text);
   } catch {
     return [{ type: "paragraph", raw: text, tokens: [{ type: "text", text }] }];
@@ -28,7 +30,7 @@ export function built(token, depth = 0) {
   const own = BUILDERS[token.type];
   if (own) return own(token, depth);
   const name = PLAIN_ELEMENTS[token.type];
-  if (name) return [directed(element(name, "", ...within(token, depth)))];
+  if (name) return [directed(element(name, "", within(token, depth)))];
   return token.tokens ? within(token, depth) : [plain(token.raw)];
 }
 
@@ -55,7 +57,7 @@ const BUILDERS = {
   checkbox: (token) => [token.checked ? "☑ " : "☐ "],
   formula: (token) => [formula(token)],
   formulaBlock: (token) => [reachable(element("div", "formula", formula(token)))],
-  heading: (token, depth) => [element(`h${Math.min(token.depth + 2, 6)}`, "", ...within(token, depth))],
+  heading: (token, depth) => [element(`h${Math.min(token.depth + 2, 6)}`, "", within(token, depth))],
   link: (token, depth) => [link(token, depth)],
   list: (token, depth) => [list(token, depth)],
   table: (token, depth) => [table(token, depth)],
@@ -81,7 +83,7 @@ function reachable(block) {
 
 function link(token, depth) {
   const [, number] = token.text.match(MARK_LABEL) ?? [];
-  return number ? mark(number, token.href, token.raw) : linkTo(token.href, "", ...within(token, depth));
+  return number ? mark(number, token.href, token.title) : linkTo(token.href, "", within(token, depth));
 }
 
 function list(token, depth) {
@@ -92,23 +94,23 @@ function list(token, depth) {
 }
 
 function directedItem(item, depth) {
-  const made = element("li", "", ...within(item, depth + 1));
+  const made = element("li", "", within(item, depth + 1));
   made.dir = "auto";
   return made;
 }
 
 function table(token, depth) {
   const rows = [token.header, ...token.rows].map((cells) => row(cells, depth));
-  const made = element("table", "", element("thead", "", rows[0]), element("tbody", "", ...rows.slice(1)));
+  const made = element("table", "", element("thead", "", rows[0]), element("tbody", "", rows.slice(1)));
   return reachable(element("div", "table", made));
 }
 
 function row(cells, depth) {
-  return element("tr", "", ...cells.map((cell) => tableCell(cell, depth)));
+  return element("tr", "", cells.map((cell) => tableCell(cell, depth)));
 }
 
 function tableCell(cell, depth) {
-  const made = element(cell.header ? "th" : "td", "", ...within(cell, depth + 1));
+  const made = element(cell.header ? "th" : "td", "", within(cell, depth + 1));
   if (cell.align) made.style.textAlign = cell.align;
   return made;
 }

@@ -1,7 +1,7 @@
 // Draws the waterfall of a run: its stages, then a row for each page, over an axis in seconds.
 
 import { bars } from "./run-bars.js";
-import { draw, make, plain, site } from "./run-dom.js";
+import { draw, make, named, plain, site } from "./run-dom.js";
 import { scale } from "./run-scale.js";
 
 const LEAST_WIDTH = 680;
@@ -105,7 +105,7 @@ class View {
   }
 
   reason(page) {
-    return this.words.reasons[page.reason] ?? plain(page.reason);
+    return named(this.words.reasons, page.reason);
   }
 
   duration(ms) {

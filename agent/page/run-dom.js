@@ -9,6 +9,11 @@ export function plain(text) {
   return String(text ?? "").replace(DIRECTIONS, "").replace(CONTROLS, " ");
 }
 
+// The word for a name that the server gave, else the name.
+export function named(words, name) {
+  return Object.hasOwn(words, name) ? words[name] : plain(name);
+}
+
 export function make(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }

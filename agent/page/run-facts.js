@@ -1,6 +1,6 @@
 // Tells what is known of a run besides its pages and passages: as it was asked, and how it went.
 
-import { link, make, plain, said } from "./run-dom.js";
+import { link, make, named, plain, said } from "./run-dom.js";
 import { table } from "./run-table.js";
 
 export function facts(record, words) {
@@ -24,7 +24,7 @@ function list(record, words) {
   const { plan, coverage } = record;
   const told = {
     id: said(record.id),
-    status: words.status[record.status] ?? record.status,
+    status: named(words.status, record.status),
     error: record.error && said(`${record.error.message} (${record.error.code ?? record.error.type})`),
     began: words.moment(record.began),
     took: `${words.rounded(record.took_ms / 1000)} ${words.s}`,
@@ -34,7 +34,7 @@ function list(record, words) {
     addresses: plan?.addresses.length ? linked(plan.addresses) : null,
     coverage: coverage && counted(coverage, words),
     deadline: coverage?.deadline_hit ? words.deadlineHit : null,
-    finish: record.finish_reason && (words.finish[record.finish_reason] ?? record.finish_reason),
+    finish: record.finish_reason && named(words.finish, record.finish_reason),
     unrelated: record.unrelated ? words.unrelated : null,
   };
   const shown = Object.entries(told).filter(([, value]) => value);
@@ -78,7 +78,7 @@ function engines(coverage, words) {
   ];
   const rows = coverage.engines.map((engine) => [
     plain(engine.name),
-    words.engineState[engine.status] ?? plain(engine.status),
+    named(words.engineState, engine.status),
     words.number(engine.results),
     words.number(engine.ms),
     said(engine.reason),
@@ -88,7 +88,7 @@ function engines(coverage, words) {
 
 function timings(times, words) {
   if (!times) return null;
-  const rows = Object.entries(times).map(([name, ms]) => [words.timing[name] ?? plain(name), words.number(ms)]);
+  const rows = Object.entries(times).map(([name, ms]) => [named(words.timing, name), words.number(ms)]);
   return table(words.timings, [{ head: words.step }, { head: words.ms, number: true }], rows, { named: true });
 }
 

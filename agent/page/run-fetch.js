@@ -1,21 +1,11 @@
 // Asks the server for the record of the run that the page's address names, with the key of this tab.
 
-const KEY = "wellread.key";
-// A browser sends no other letters in a header.
-const SENDABLE = /^[\x21-\x7e]+$/;
-
-export function keep(key) {
-  sessionStorage.setItem(KEY, key);
-}
-
-export function hasKey() {
-  return sessionStorage.getItem(KEY) !== null;
-}
+import { sendable, storedKey } from "./key.js";
 
 // Returns {status, text}; status 0: no server was reached.
 export async function fetched() {
-  const key = sessionStorage.getItem(KEY);
-  if (key && !SENDABLE.test(key)) return { status: 401, text: "" };
+  const key = storedKey();
+  if (key && !sendable(key)) return { status: 401, text: "" };
   try {
     const reply = await fetch(`../v1/runs/${runId()}`, { headers: key ? { authorization: `Bearer ${key}` } : {} });
     return { status: reply.status, text: await reply.text() };

@@ -1,6 +1,6 @@
 // Shows what became of every page, and why those that were skipped were.
 
-import { link, make, plain, said, site } from "./run-dom.js";
+import { link, make, named, said, site } from "./run-dom.js";
 import { pages, skipped } from "./run-pages.js";
 import { table } from "./run-table.js";
 
@@ -43,12 +43,12 @@ function cells(page, words) {
 }
 
 function why(page, words) {
-  if (page.reason) return words.reasons[page.reason] ?? plain(page.reason);
+  if (page.reason) return named(words.reasons, page.reason);
   return page.cached ? words.fromCache : "";
 }
 
 export function skipCounts(record, words) {
-  const rows = skipped(record).map(([reason, count]) => [words.reasons[reason] ?? plain(reason), words.number(count)]);
+  const rows = skipped(record).map(([reason, count]) => [named(words.reasons, reason), words.number(count)]);
   const columns = [{ head: words.reason }, { head: words.count, number: true }];
   return make(
     "section",

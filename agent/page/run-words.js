@@ -1,5 +1,7 @@
 // What the page of a run says, in English and in Russian.
 
+import { recall, remember } from "./storage.js";
+
 const KEY = "wellread.language";
 
 const WORDS = {
@@ -10,6 +12,7 @@ const WORDS = {
     loading: "Fetching the record…",
     again: "Try again",
     unreachable: "The server could not be reached.",
+    unreadable: "What answered is not a record of Wellread.",
     missing:
       "Records are kept only where WELLREAD_RUN_SECONDS is set, for that long, and only for the key that asked. " +
       "A run that has not ended has none yet.",
@@ -152,6 +155,7 @@ const WORDS = {
     loading: "Запрашиваю запись…",
     again: "Повторить",
     unreachable: "Сервер недоступен.",
+    unreadable: "То, что ответило, — не запись Wellread.",
     missing:
       "Записи хранятся, только если задано WELLREAD_RUN_SECONDS, столько секунд и только для ключа, который спрашивал. " +
       "У незавершённого запуска записи ещё нет.",
@@ -292,12 +296,12 @@ const WORDS = {
 };
 
 function language() {
-  const chosen = localStorage.getItem(KEY);
+  const chosen = recall("localStorage", KEY);
   return Object.hasOwn(WORDS, chosen) ? chosen : (navigator.language ?? "").startsWith("ru") ? "ru" : "en";
 }
 
 export function choose(code) {
-  localStorage.setItem(KEY, code);
+  remember("localStorage", KEY, code);
 }
 
 export function words() {

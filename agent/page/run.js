@@ -1,12 +1,13 @@
 // The page of one run: fetches its record and shows it, or says what is in the way.
 
+import { storedKey, storeKey } from "./key.js";
 import { chart } from "./run-chart.js";
 import { context } from "./run-context.js";
 import { make, plain, said } from "./run-dom.js";
 import { download } from "./run-download.js";
 import { dropped } from "./run-dropped.js";
 import { facts } from "./run-facts.js";
-import { fetched, hasKey, keep, messageOf } from "./run-fetch.js";
+import { fetched, messageOf } from "./run-fetch.js";
 import { keyForm } from "./run-key.js";
 import { pageTable, skipCounts } from "./run-page-table.js";
 import { choose, words as chosenWords } from "./run-words.js";
@@ -42,9 +43,20 @@ function languageSwitch(words) {
 
 function shown(words) {
   if (reply === null) return [title(words, words.run), make("p", { role: "status" }, words.loading)];
-  if (reply.status === 200) return whole(JSON.parse(reply.text), reply.text, words);
-  if (reply.status === 401) return [title(words, words.run), keyForm(words, hasKey(), withKey)];
+  if (reply.status === 200) return readable(words);
+  if (reply.status === 401) return [title(words, words.run), keyForm(words, storedKey() !== "", withKey)];
   return [title(words, words.run), failure(words), again(words)];
+}
+
+// A record that cannot be shown is told as a failure: what stands before the server may answer in its place.
+function readable(words) {
+  try {
+    return whole(JSON.parse(reply.text), reply.text, words);
+  } catch (error) {
+    console.error(error);
+    document.title = `${words.run} · Wellread`;
+    return [title(words, words.run), failed(words.unreadable), again(words)];
+  }
 }
 
 function title(words, text) {
@@ -52,13 +64,17 @@ function title(words, text) {
 }
 
 function withKey(key) {
-  keep(key);
+  storeKey(key);
   load();
 }
 
 function failure(words) {
   const why = reply.status === 0 ? words.unreachable : messageOf(reply);
   const more = reply.status === 404 ? make("p", {}, words.missing) : null;
+  return failed(why, more);
+}
+
+function failed(why, more = null) {
   return make("div", { class: "failure", role: "alert" }, ...[make("p", {}, said(why)), more].filter(Boolean));
 }
 

@@ -11,7 +11,7 @@ const WRITERS = {
 };
 const given = new WeakMap();
 let language = recall("localStorage", STORED);
-if (!(language in STRINGS)) language = navigator.language.toLowerCase().startsWith("ru") ? "ru" : "en";
+if (!Object.hasOwn(STRINGS, language)) language = navigator.language.toLowerCase().startsWith("ru") ? "ru" : "en";
 
 export const spoken = () => language;
 
@@ -45,8 +45,8 @@ function sayAgain(node) {
 
 // A value that is a function is asked for its words each time they are said.
 export function word(key, values = {}) {
-  const text = STRINGS[language][key] ?? STRINGS.en[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => written(values[name]));
+  const text = [STRINGS[language], STRINGS.en].find((strings) => Object.hasOwn(strings, key))?.[key] ?? String(key);
+  return text.replace(/\{(\w+)\}/g, (_, name) => written(Object.hasOwn(values, name) ? values[name] : ""));
 }
 
 function written(value) {

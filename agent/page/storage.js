@@ -1,10 +1,12 @@
-// What the browser remembers, or forgets where the person forbids it to remember.
+// What the browser remembers; where the person forbids it to, what was said since the page was opened.
+
+const held = new Map();
 
 export function recall(store, name) {
   try {
     return window[store].getItem(name);
   } catch {
-    return null;
+    return held.get(name) ?? null;
   }
 }
 
@@ -12,6 +14,6 @@ export function remember(store, name, value) {
   try {
     window[store].setItem(name, value);
   } catch {
-    return;
+    held.set(name, value);
   }
 }

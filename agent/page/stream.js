@@ -1,5 +1,7 @@
 // Asks the server, and gives what it streams, piece by piece.
 
+import { sendable } from "./key.js";
+
 const LONGEST_TURN_MS = 8;
 
 export class Refused extends Error {
@@ -9,11 +11,19 @@ export class Refused extends Error {
   }
 }
 
+// The key holds letters that no browser sends.
+export class Unsendable extends Error {}
+
+// What answered is not Wellread: a proxy's page, say.
+export class Foreign extends Error {}
+
 export async function ask(body, key, signal) {
   const headers = { "content-type": "application/json", "x-watch": "on" };
+  if (key && !sendable(key)) throw new Unsendable();
   if (key) headers.authorization = `Bearer ${key}`;
   const response = await fetch("v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body), signal });
   if (!response.ok) throw new Refused(await errorMessage(response), response.status);
+  if (!response.headers.get("content-type")?.startsWith("text/event-stream")) throw new Foreign();
   return response;
 }
 
@@ -36,8 +46,8 @@ async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   let since = performance.now();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    const lines = (held + part.value).split("\n");
+  for (let part = await reader.read(); !part.done || held; part = await reader.read()) {
+    const lines = (held + (part.done ? "\n" : part.value)).split("\n");
     held = lines.pop();
     for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
     if (performance.now() - since > LONGEST_TURN_MS) {

@@ -8,6 +8,7 @@ import { day, percentage, say, word } from "./say.js";
 const GAP = 6;
 const LEAVE_MS = 150;
 const WELL = 0.75;
+const LONGEST_QUOTE = 400;
 
 const tip = element("div", "tip");
 tip.id = "tip";
@@ -75,15 +76,22 @@ function place() {
   const left = Math.min(Math.max(GAP, mark.left + mark.width / 2 - width / 2), document.documentElement.clientWidth - width - GAP);
   const above = mark.top - height - GAP;
   tip.style.left = `${left}px`;
-  tip.style.top = `${above >= GAP ? above : mark.bottom + GAP}px`;
+  const lowest = document.documentElement.clientHeight - height - GAP;
+  tip.style.top = `${Math.max(GAP, Math.min(above >= GAP ? above : mark.bottom + GAP, lowest))}px`;
 }
 
 function contents(citation, opens) {
   const parts = [foreign("strong", "", citation.title || siteOf(citation.url)), element("span", "site", origin(citation))];
-  if (citation.quote) parts.push(foreign("q", "", citation.quote));
+  if (citation.quote) parts.push(foreign("q", "", shortened(citation.quote)));
   parts.push(supportOf(citation));
   if (opens) parts.push(say(element("span", "hint"), hint(citation)));
   return parts;
+}
+
+// The whole of it stands on the page that the mark opens.
+function shortened(quote) {
+  const points = Array.from(String(quote));
+  return points.length > LONGEST_QUOTE ? `${points.slice(0, LONGEST_QUOTE).join("").trimEnd()}…` : quote;
 }
 
 function origin(citation) {

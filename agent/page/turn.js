@@ -18,6 +18,7 @@ export class Turn {
     this.onState = onState;
     this.state = "";
     this.finished = false;
+    this.failed = false;
     this.annotations = [];
     this.board = new Board();
     this.thoughts = new Thoughts();
@@ -31,7 +32,7 @@ export class Turn {
 
   // What a follow-up tells the server of this turn.
   get messages() {
-    if (!this.answer.text) return [];
+    if (this.failed || !this.answer.text) return [];
     return [{ role: "user", content: this.question }, { role: "assistant", content: this.answer.text }];
   }
 
@@ -53,7 +54,7 @@ export class Turn {
     if (delta.reasoning_content) this.think(delta.reasoning_content);
     const said = (delta.content ?? "") + (delta.refusal ?? "");
     if (said) this.write(said);
-    if (delta.annotations) this.annotations = delta.annotations.map((each) => each.url_citation);
+    if (delta.annotations) this.annotations = delta.annotations.map((each) => each?.url_citation ?? {});
   }
 
   think(piece) {
@@ -92,6 +93,7 @@ export class Turn {
   }
 
   fail(key, values) {
+    this.failed = true;
     const text = element("p", "error");
     text.setAttribute("role", "alert");
     this.element.append(text);
@@ -101,6 +103,8 @@ export class Turn {
   leadToRun(id) {
     const link = say(element("a"), "run");
     link.href = `runs/${encodeURIComponent(id)}`;
+    link.target = "_blank";
+    link.rel = "opener"; // the key of this tab goes with it
     this.element.append(element("p", "run", link));
   }
 }
