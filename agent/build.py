@@ -37,7 +37,7 @@ from retrieval.limits import (
 )
 from retrieval.local_files import LocalFolder, RoutedFetcher
 from retrieval.rank import Embedder
-from retrieval.read import PageFetcher
+from retrieval.read import PageExtractor, PageFetcher
 from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine
 
@@ -66,23 +66,20 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
         limits = await anyio.to_thread.run_sync(_rank_limits, name)
         dispensable = _dispensable(cache=cache, embedder=embedder, reranker=reranker)
-        if cache is None:
-            files = await _with_files(fetcher, settings)
-            yield Tools(
-                settings, model, live, files, extractor, embedder, reranker, rank_limits=limits, dispensable=dispensable
-            )
-            return
-        remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
-        engines = [remembering.engine(engine) for engine in live]
-        pages = remembering.pages(fetcher, extractor)
-        fetching = await _with_files(pages, settings)
-        embedder = remembering.embedder(embedder, name)
+        engines: list[SearchEngine] = live
+        fetching: PageFetcher = fetcher
+        cleaning: PageExtractor = extractor
+        if cache is not None:
+            remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
+            engines = [remembering.engine(engine) for engine in live]
+            fetching = cleaning = remembering.pages(fetcher, extractor)
+            embedder = remembering.embedder(embedder, name)
         yield Tools(
             settings,
             model,
             engines,
-            fetching,
-            pages,
+            await _with_files(fetching, settings),
+            cleaning,
             embedder,
             reranker,
             rank_limits=limits,

@@ -105,15 +105,12 @@ async def head_of(reader):
         return b""
 
 
-async def test_the_models_server_is_told_of_the_trace():
-    heads = []
+async def greeted(reply, **headers):
+    """Ask for a greeting, before a model's server that gives `reply(head, body)`; gives what came, and the spans."""
 
     async def serve(reader, writer):
         while head := await head_of(reader):
-            body = await reader.readexactly(local.body_bytes(head))
-            path = head.split()[1].decode()
-            heads.append((path, head.decode().lower()))
-            kind, said = model(path, body)
+            kind, said = reply(head.decode(), await reader.readexactly(local.body_bytes(head)))
             first = f"HTTP/1.1 {'200 OK' if said else '404 None'}\r\nContent-Type: {kind}\r\n"
             writer.write(f"{first}Content-Length: {len(said)}\r\n\r\n".encode() + said)
         await closed(writer)
@@ -123,40 +120,37 @@ async def test_the_models_server_is_told_of_the_trace():
         chosen = Settings(search=("ddgs",), embedder="none", cache="off", model_url=url, model_profile="plain")
         async with open_tools(chosen) as tools, traced(tools) as (client, spans):
             body = asking(model="wellread-chat", messages=[{"role": "user", "content": "Write a greeting."}])
-            reply = await client.post(
-                "/v1/chat/completions", json=body, headers={"traceparent": PARENT, "baggage": "user=brighton"}
-            )
-            made = await spans()
+            came = await client.post("/v1/chat/completions", json=body, headers=headers)
+            return came, await spans()
+
+
+async def test_the_models_server_is_told_of_the_trace():
+    heads = []
+
+    def reply(head, body):
+        heads.append((path := head.split()[1], head.lower()))
+        return model(path, body)
+
+    came, made = await greeted(reply, traceparent=PARENT, baggage="user=brighton")
 
     assert not any("brighton" in head for _, head in heads)
-    assert reply.status_code == 200, reply.text
+    assert came.status_code == 200, came.text
     call = [span for span in made if span.name.startswith("chat ")][-1]
     told = [head for path, head in heads if path == "/v1/chat/completions"][-1]
     assert f"traceparent: 00-{TRACE}-{call.context.span_id:016x}-01" in told
 
 
 async def test_no_span_holds_what_a_model_said_in_another_shape():
-    async def serve(reader, writer):
-        while head := await head_of(reader):
-            body = await reader.readexactly(local.body_bytes(head))
-            kind, said = model(head.split()[1].decode(), body)
-            if b'"stream":true' in body.replace(b" ", b""):
-                said = b'data: {"choices": [{"delta": {"content": ["brighton"]}}]}\n\n'
-            first = f"HTTP/1.1 {'200 OK' if said else '404 None'}\r\nContent-Type: {kind}\r\n"
-            writer.write(f"{first}Content-Length: {len(said)}\r\n\r\n".encode() + said)
-        await closed(writer)
+    def reply(head, body):
+        kind, said = model(head.split()[1], body)
+        streamed = b'"stream":true' in body.replace(b" ", b"")
+        return kind, b'data: {"choices": [{"delta": {"content": ["brighton"]}}]}\n\n' if streamed else said
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
-        chosen = Settings(search=("ddgs",), embedder="none", cache="off", model_url=url, model_profile="plain")
-        async with open_tools(chosen) as tools, traced(tools) as (client, spans):
-            body = asking(model="wellread-chat", messages=[{"role": "user", "content": "Write a greeting."}])
-            reply = await client.post("/v1/chat/completions", json=body)
-            made = await spans()
+    came, made = await greeted(reply)
 
     (call,) = [span for span in made if span.name.startswith("chat ")]
-    assert reply.status_code == 502
-    assert call.attributes["error.type"] == reply.json()["error"]["code"]
+    assert came.status_code == 502
+    assert call.attributes["error.type"] == came.json()["error"]["code"]
     assert "brighton" not in " ".join(span.to_json() for span in made)
 
 
