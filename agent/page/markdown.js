@@ -5,7 +5,7 @@ import { linkTo } from "./links.js";
 import { mark } from "./marks.js";
 import { marked } from "./marked.js";
 import { formula, FORMULAS } from "./formula.js";
-import { LONG_WORDS, lookForLongWords } from "./words.js";
+import { LONG_WORDS, lookForLongWords } from "./long-words.js";
 
 const DEEPEST = 40;
 const MARK_LABEL = /^\[(\d{1,4})\]$/;
