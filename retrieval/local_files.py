@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from retrieval.limits import LocalLimits
 from retrieval.read import PageFetcher
-from retrieval.types import Hit, Page, Skipped, SkipReason
+from retrieval.types import Document, Hit, Page, Skipped, SkipReason
 
 KINDS = {
     ".htm": "text/html",
@@ -117,7 +117,7 @@ class RoutedFetcher:
     def __init__(self, web: PageFetcher, folder: LocalFolder) -> None:
         self._web, self._folder = web, folder
 
-    async def fetch(self, hit: Hit) -> Page | Skipped:
+    async def fetch(self, hit: Hit) -> Page | Document | Skipped:
         """Read one page or file."""
         local = hit.url[:5].lower() == "file:"
         return await (self._folder if local else self._web).fetch(hit)

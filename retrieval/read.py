@@ -26,8 +26,8 @@ OnPage = Callable[[int, Hit, Outcome], Awaitable[None]]
 class PageFetcher(Protocol):
     """Fetches one page; see `retrieval.fetch.Fetcher`."""
 
-    async def fetch(self, hit: Hit) -> Page | Skipped:
-        """Fetch one page."""
+    async def fetch(self, hit: Hit) -> Page | Document | Skipped:
+        """Fetch one page; a Document where it was cleaned already, elsewhere or before."""
         ...
 
 
@@ -125,7 +125,7 @@ class _Reader:
         async with _hedged(place, self.limits.hedge_seconds):
             page = await self.fetcher.fetch(hit)
         self.fetch_ms = self._since_start()
-        if isinstance(page, Skipped):
+        if not isinstance(page, Page):
             return page
         async with _hedged(place, self.limits.hedge_extract_seconds):
             outcome = await self.extractor.extract(page)

@@ -28,7 +28,7 @@ from retrieval.errors import EngineError, RecordingError
 from retrieval.limits import RecordingLimits
 from retrieval.read import PageFetcher
 from retrieval.search import SearchEngine
-from retrieval.types import Hit, Page, Query, Skipped, SkipReason
+from retrieval.types import Document, Hit, Page, Query, Skipped, SkipReason
 
 INDEX = "index.json"
 NO_ANSWER = "no answer in time"
@@ -181,6 +181,7 @@ class _RecordingFetcher:
     async def fetch(self, hit: Hit) -> Page | Skipped:
         """Fetch one page."""
         outcome = await self._fetcher.fetch(hit)
+        assert not isinstance(outcome, Document), "a recording keeps pages as they came"
         await self._recorder.note_page(outcome)
         return outcome
 

@@ -18,7 +18,7 @@ from agent.build import open_tools
 from agent.settings import Settings
 from agent.tools import Tools
 from retrieval.read import PageFetcher
-from retrieval.types import Hit, Page, Skipped
+from retrieval.types import Document, Hit, Page, Skipped
 from tests.benchmarks import direct, servers
 from tests.benchmarks.tables import table, write
 
@@ -34,7 +34,7 @@ class Clocked:
     fetcher: PageFetcher
     arrivals: dict[str, float] = field(default_factory=dict)
 
-    async def fetch(self, hit: Hit) -> Page | Skipped:
+    async def fetch(self, hit: Hit) -> Page | Document | Skipped:
         """Fetch a page."""
         outcome = await self.fetcher.fetch(hit)
         if isinstance(outcome, Page):
