@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from agent.errors import BadSettings
 from agent.reason import Model
-from agent.remember import Remembering, open_cache
+from agent.remember import Embedders, Remembering, open_cache, open_memory
 from agent.settings import Settings
 from agent.telemetry import trace_headers
 from agent.tools import Dispensable, Tools
@@ -54,6 +54,7 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
     """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError."""
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
+        own_nets = tuple(nets)
         await anyio.to_thread.run_sync(language.prepare)
         cache = await open_cache(settings, stack)
         live = [await _engine(name, settings, stack, nets) for name in settings.search]
@@ -69,11 +70,17 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         engines: list[SearchEngine] = live
         fetching: PageFetcher = fetcher
         cleaning: PageExtractor = extractor
+        computing = embedder
         if cache is not None:
             remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
             engines = [remembering.engine(engine) for engine in live]
             fetching = cleaning = remembering.pages(fetcher, extractor)
             embedder = remembering.embedder(embedder, name)
+        remembered = await open_memory(settings, own_nets, Embedders(name, computing, embedder), stack)
+        if remembered is not None:
+            engines = [*engines, remembered.engine()]
+            fetching, embedder = remembered.pages(fetching), remembered.embedder
+            dispensable |= _dispensable(memory=remembered.memory)
         yield Tools(
             settings,
             model,
@@ -85,6 +92,7 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
             rank_limits=limits,
             live_engines=live,
             dispensable=dispensable,
+            keeper=remembered.keeper if remembered else None,
         )
 
 

@@ -152,6 +152,11 @@ class Settings(BaseSettings):
         default=SecretStr("sqlite"),
         description="where searches, pages and vectors are kept: sqlite, a path for it, a redis:// address, or off",
     )
+    memory: SecretStr = Field(
+        default=SecretStr("off"),
+        description="where what was read is kept to be searched beside the web: a folder's path, a Qdrant server as "
+        "qdrant+http://host:6333 (its key before the host, as in qdrant+https://:KEY@host:6333), or off",
+    )
     allow_nets: Words = Field(
         default=(),
         description="comma-separated CIDR or CIDR:port to fetch from besides public addresses",

@@ -7,6 +7,7 @@ RetrievalError
 │   └── EngineCooling     it was not asked: it failed lately and is left alone for a while
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
 ├── CacheUnavailable      the store of a cache fails; while running a miss, at the start an error
+├── MemoryUnavailable     what was read cannot be kept or searched; the web is, and the outage is noted
 ├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
 ├── RerankerUnavailable   passages cannot be reranked; the order stays as it was and says so
 └── WeightsError          embedded weights could not be fetched or are not what they should be
@@ -49,6 +50,10 @@ class EmbedderUnavailable(RetrievalError):
 
 class CacheUnavailable(RetrievalError):
     """The store of a cache cannot be read or written; the message names it, without its password."""
+
+
+class MemoryUnavailable(RetrievalError):
+    """The memory of what was read cannot be used; the message names the place, without its password."""
 
 
 class RecordingError(RetrievalError):

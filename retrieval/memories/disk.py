@@ -1,0 +1,406 @@
+"""A memory in one folder, for one machine: pages and vectors in SQLite, and over them an index of FAISS.
+
+SQLite is the truth: a process that is killed leaves it whole, and the index is made from it. Other processes may share
+the folder; each has an index of its own, which learns before a search what others have kept. A file that is damaged is
+set aside, and the memory begins anew: what it held can be read again.
+"""
+
+import json
+import logging
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from retrieval import words
+from retrieval.engines.snippet import snippet
+from retrieval.errors import MemoryUnavailable
+from retrieval.lasting_index import LastingIndex, Numbers
+from retrieval.limits import MemoryLimits
+from retrieval.memory import Near, ReadPage, Sharing, text_key
+from retrieval.rank import Vectors, headed
+from retrieval.types import Document, Hit
+
+log = logging.getLogger(__name__)
+
+# "WRmm": what PRAGMA application_id says of our files.
+APPLICATION_ID = 0x57526D6D
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE pages (id INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL UNIQUE, read_at REAL NOT NULL, whole INTEGER NOT NULL, document BLOB NOT NULL);
+CREATE INDEX pages_read_at ON pages (read_at);
+CREATE INDEX pages_unfinished ON pages (read_at) WHERE NOT whole;
+CREATE TABLE passages (id INTEGER PRIMARY KEY AUTOINCREMENT, page INTEGER NOT NULL, key BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX passages_page ON passages (page);
+CREATE INDEX passages_key ON passages (key);
+CREATE VIRTUAL TABLE words USING fts5(stems)
+"""  # noqa: E501
+COMPRESSION_LEVEL = 1
+AT_ONCE = 500
+OLDEST_AT_ONCE = 20
+# A graph is written to its file when so much of it is new, and at the end; what the file lacks is learned at the start.
+UNSAVED_SHARE = 0.05
+# When the memory is full, so much of it is used afterwards: each eviction makes room for many pages.
+USED_AFTER_EVICTION = 0.98
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+PRIMARY_CODE = 0xFF
+DAMAGED_SUFFIX = ".damaged"
+# Of the head of an SQLite file.
+HEAD_BYTES, MAGIC, APPLICATION_ID_AT = 100, b"SQLite format 3\0", slice(68, 72)
+DOCUMENT = TypeAdapter(Document)
+
+
+class _Place(NamedTuple):
+    page: int
+    first: int
+    last: int
+
+
+class DiskMemory:
+    """Pages and vectors in `folder`, made where missing; `space` names whose vectors, and is the name of its files.
+
+    `clock` is in Unix seconds. Blocks. Raises MemoryUnavailable when the file cannot be opened, or is not one of ours.
+    """
+
+    def __init__(self, folder: Path, space: str, limits: MemoryLimits, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._graph = folder / f"{space}.sqlite", folder / f"{space}.faiss"
+        self._limits, self._clock = limits, clock
+        self._reading, self._writing, self._learning = threading.Lock(), threading.Lock(), threading.Lock()
+        self._open = True
+        self._new_index()
+        with self._translated():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_foreign()
+            self._tell_of_others()
+            self._connect()
+
+    def keep(self, pages: Sequence[ReadPage]) -> None:
+        """Keep pages, in place of what was kept under the same addresses; the oldest make room for them."""
+        with self._translated(), self._writing:
+            if not self._open:
+                return
+            with self._transaction():
+                for page in pages:
+                    self._put(page)
+            # One after the other: what makes room must not be undone with what found none.
+            with self._transaction():
+                self._make_room()
+
+    def near(self, vector: Vectors, count: int) -> list[Near]:
+        """Return the passages nearest to a vector, the nearest first."""
+        with self._translated():
+            self._learn()
+            kept = self._nearest(vector, count)
+            pages = self._documents([place.page for place, _ in kept])
+        return [
+            Near(_hit(pages[place.page], pages[place.page].text[place.first : place.last]), cosine)
+            for place, cosine in kept
+            if place.page in pages
+        ]
+
+    def sharing(self, stems: Sequence[str], count: int) -> list[Sharing]:
+        """Return the pages that share stems with a query, best first (BM25)."""
+        asked = list(dict.fromkeys(stems))
+        if not asked:
+            return []
+        match = " OR ".join(f'"{stem}"' for stem in asked)
+        query = "SELECT rowid, stems FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
+        with self._translated():
+            rows = self._read(query, (match, count))
+            pages = self._documents([page for page, _ in rows])
+        shared = [(page, frozenset(asked).intersection(text.split())) for page, text in rows if page in pages]
+        return [
+            Sharing(_hit(pages[page], snippet(pages[page].text, dict.fromkeys(found, 1.0))), found)
+            for page, found in shared
+        ]
+
+    def page(self, url: str) -> ReadPage | None:
+        """Return what is kept of a page, without its vectors."""
+        return self._page("SELECT document, read_at, whole FROM pages WHERE url = ?", url)
+
+    def unfinished(self) -> ReadPage | None:
+        """Return the newest page that is not whole, without its vectors."""
+        return self._page("SELECT document, read_at, whole FROM pages WHERE NOT whole ORDER BY read_at DESC LIMIT 1")
+
+    def vectors(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        """Return the vectors that are known, by the passages' texts under their pages' titles."""
+        keys = {text_key(text): text for text in texts}
+        with self._translated():
+            rows = self._rows("SELECT key, vector FROM passages WHERE key IN", list(keys))
+        return {keys[key]: np.frombuffer(vector, "<f4").astype(np.float32) for key, vector in rows}
+
+    def tend(self) -> None:
+        """Forget what is too old, make the index anew where it has been outgrown, and keep its file."""
+        with self._translated():
+            with self._writing:
+                if not self._open:
+                    return
+                with self._transaction():
+                    self._make_room()
+            self._learn()
+            if self._index.outgrown(self._count()):
+                self._refill()
+            if self._index.kind == "hnsw" and self._seen - self._saved > UNSAVED_SHARE * self._index.size:
+                self._save()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._translated():
+            if self._seen != self._saved:
+                self._save()
+        with self._writing, self._reading:
+            if self._open:
+                self._open = False
+                self._reader.close()
+                self._writer.close()
+
+    def all_vectors(self) -> tuple[Numbers, Vectors]:
+        """Return the number and the vector of every passage."""
+        return self._numbered(self._read("SELECT id, vector FROM passages ORDER BY id"))
+
+    @property
+    def index(self) -> LastingIndex:
+        """The index over the vectors."""
+        return self._index
+
+    def _nearest(self, vector: Vectors, count: int) -> list[tuple["_Place", float]]:
+        """Return so many passages that are still there: the index holds deleted ones too."""
+        asked = 2 * count
+        while True:
+            (found,) = self._index.search(vector[np.newaxis], asked)
+            rows = self._rows("SELECT id, page, first, last FROM passages WHERE id IN", [number for number, _ in found])
+            places = {row[0]: _Place(*row[1:]) for row in rows}
+            kept = [(places[number], cosine) for number, cosine in found if number in places]
+            if len(kept) >= count or len(found) < asked:
+                return kept[:count]
+            asked *= 4
+
+    def _put(self, page: ReadPage) -> None:
+        document = page.document
+        self._forget([row[0] for row in self._writer.execute("SELECT id FROM pages WHERE url = ?", (document.url,))])
+        packed = zlib.compress(_json(document), COMPRESSION_LEVEL)
+        row = (document.url, page.read_at, page.whole, packed)
+        number = self._writer.execute(
+            "INSERT INTO pages (url, read_at, whole, document) VALUES (?, ?, ?, ?)", row
+        ).lastrowid
+        text = f"{document.title}\n{document.text}"
+        stems = " ".join(words.stems(text, document.language or "en")).encode("utf-8", "replace").decode()
+        self._writer.execute("INSERT INTO words (rowid, stems) VALUES (?, ?)", (number, stems))
+        self._writer.executemany(
+            "INSERT INTO passages (page, key, first, last, vector) VALUES (?, ?, ?, ?, ?)",
+            [
+                (number, text_key(headed(passage)), passage.start, passage.end, vector.astype("<f4").tobytes())
+                for passage, vector in page.passages
+            ],
+        )
+
+    def _make_room(self) -> None:
+        """Delete what is too old, and the oldest while there is too much."""
+        limits = self._limits
+        before = self._clock() - limits.keep_seconds
+        self._forget([row[0] for row in self._writer.execute("SELECT id FROM pages WHERE read_at < ?", (before,))])
+        full = 1.0
+        while self._count(self._writer) > limits.passages * full or self._used_bytes() > limits.total_bytes * full:
+            full = USED_AFTER_EVICTION
+            oldest = "SELECT id FROM pages ORDER BY read_at LIMIT ?"
+            found = [row[0] for row in self._writer.execute(oldest, (OLDEST_AT_ONCE,))]
+            if not found:
+                return
+            self._forget(found)
+
+    def _forget(self, pages: Sequence[int]) -> None:
+        for statement in (
+            "DELETE FROM passages WHERE page = ?",
+            "DELETE FROM words WHERE rowid = ?",
+            "DELETE FROM pages WHERE id = ?",
+        ):
+            self._writer.executemany(statement, [(page,) for page in pages])
+
+    def _count(self, connection: sqlite3.Connection | None = None) -> int:
+        query = "SELECT count(*) FROM passages"
+        rows = connection.execute(query).fetchall() if connection else self._read(query)
+        return int(rows[0][0])
+
+    def _used_bytes(self) -> int:
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
+
+    def _new_index(self) -> None:
+        self._index = LastingIndex(self._limits)
+        self._seen = self._saved = 0
+        self._loaded = False
+
+    def _learn(self) -> None:
+        """Add to the index what was kept since it learned last; at first all."""
+        with self._learning:
+            if not self._loaded:
+                self._load()
+            query = "SELECT id, vector FROM passages WHERE id > ? ORDER BY id"
+            rows = self._read(query, (self._seen,))
+            if rows:
+                numbers, vectors = self._numbered(rows)
+                self._index.add(numbers, vectors)
+                self._seen = int(numbers[-1])
+
+    def _load(self) -> None:
+        """Read the graph that was saved, if there is one; what it lacks is learned by what calls this."""
+        rows = self._read("SELECT vector FROM passages LIMIT 1")
+        if rows and self._graph.exists():
+            if self._index.load(self._graph, len(rows[0][0]) // 4):
+                held = set(self._index.numbers.tolist())
+                wanted = {row[0] for row in self._read("SELECT id FROM passages")}
+                # What was added in order is a prefix; anything else is another file's index.
+                self._seen = self._saved = max(held, default=0)
+                if {number for number in wanted if number <= self._seen} <= held:
+                    self._loaded = True
+                    return
+            log.warning("%s is damaged or of another memory; the index is made anew", self._graph)
+            self._new_index()
+        self._loaded = True
+
+    def _refill(self) -> None:
+        """Make the index anew beside the old one, in which searches go on; they learn what came meanwhile."""
+        numbers, vectors = self.all_vectors()
+        made = LastingIndex(self._limits)
+        made.fill(numbers, vectors)
+        with self._learning:
+            self._index, self._saved = made, 0
+            self._seen = int(numbers[-1]) if len(numbers) else self._seen
+
+    def _save(self) -> None:
+        with self._learning:
+            self._index.save(self._graph)
+            self._saved = self._seen
+
+    def _numbered(
+        self, rows: Sequence[tuple[int, bytes]]
+    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Vectors]:
+        """Return numbers and vectors. Raises MemoryUnavailable where the vectors are not of one length."""
+        if len({len(vector) for _, vector in rows}) > 1:
+            raise MemoryUnavailable(f"{self._path} holds vectors of different lengths; remove it to begin anew")
+        numbers = np.array([number for number, _ in rows], np.int64)
+        vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").astype(np.float32)
+        return numbers, vectors.reshape(len(rows), -1)
+
+    def _documents(self, pages: Sequence[int]) -> dict[int, Document]:
+        rows = self._rows("SELECT id, document FROM pages WHERE id IN", list(dict.fromkeys(pages)))
+        read = ((page, _document(packed)) for page, packed in rows)
+        return {page: document for page, document in read if document is not None}
+
+    def _page(self, query: str, *arguments: object) -> ReadPage | None:
+        with self._translated():
+            rows = self._read(query, arguments)
+        document = _document(rows[0][0]) if rows else None
+        return ReadPage(document, rows[0][1], whole=bool(rows[0][2])) if document else None
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[Any]:
+        """Return the rows of a query that ends in IN, some values at a time."""
+        found: list[Any] = []
+        for start in range(0, len(values), AT_ONCE):
+            some = values[start : start + AT_ONCE]
+            found += self._read(f"{query} ({','.join('?' * len(some))})", some)
+        return found
+
+    def _read(self, query: str, arguments: Sequence[object] = ()) -> list[Any]:
+        with self._reading:
+            return self._reader.execute(query, arguments).fetchall() if self._open else []
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a file that something else has written."""
+        head = b""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+        if head and not (head.startswith(MAGIC) and head[APPLICATION_ID_AT] == APPLICATION_ID.to_bytes(4, "big")):
+            raise MemoryUnavailable(f"{self._path} is not a file of this program")
+
+    def _tell_of_others(self) -> None:
+        others = [path.name for path in self._path.parent.glob("*.sqlite") if path != self._path]
+        if others:
+            log.warning(
+                "the memory was kept for another embedder or under other settings of fetching too, and that is not "
+                "searched now; remove %s in %s to be rid of it",
+                ", ".join(sorted(others)),
+                self._path.parent,
+            )
+
+    def _connect(self) -> None:
+        """Open the file, and make its tables; older ones are dropped: what they hold can be read again."""
+        self._path.touch(mode=0o600)
+        self._writer = self._connection()
+        if not self._pragma("application_id"):
+            # Before the log that is written ahead: the head of the file itself must say whose it is.
+            self._writer.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        for setting in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=16000000"):
+            self._writer.execute(f"PRAGMA {setting}")
+        with self._transaction():
+            if self._pragma("user_version") != SCHEMA_VERSION:
+                for table in ("pages", "passages", "words"):
+                    self._writer.execute(f"DROP TABLE IF EXISTS {table}")
+                for statement in SCHEMA.strip().split(";\n"):
+                    self._writer.execute(statement)
+                self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._reader = self._connection()
+
+    def _connection(self) -> sqlite3.Connection:
+        wait = self._limits.wait_seconds
+        return sqlite3.connect(self._path, timeout=wait, isolation_level=None, check_same_thread=False)
+
+    def _pragma(self, name: str) -> int:
+        return int(self._writer.execute(f"PRAGMA {name}").fetchone()[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._writer.execute("ROLLBACK")
+            raise
+        self._writer.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
+                self._begin_anew()
+            raise MemoryUnavailable(f"{self._path}: {error}") from error
+
+    def _begin_anew(self) -> None:
+        """Set a damaged file aside. Raises OSError or sqlite3.Error when that cannot be done either."""
+        with self._learning, self._writing, self._reading:
+            if not self._open:
+                return
+            log.warning("%s is damaged: it is set aside as %s, and the memory begins anew", self._path, DAMAGED_SUFFIX)
+            self._writer.close()
+            self._reader.close()
+            self._path.replace(f"{self._path}{DAMAGED_SUFFIX}")
+            for leftover in (f"{self._path}-wal", f"{self._path}-shm", self._graph):
+                Path(leftover).unlink(missing_ok=True)
+            self._new_index()
+            self._connect()
+
+
+def _hit(document: Document, excerpt: str) -> Hit:
+    return Hit(document.url, document.title, " ".join(excerpt.split()), document.date)
+
+
+def _document(packed: bytes) -> Document | None:
+    """Read a document; None where it is not sound."""
+    try:
+        return DOCUMENT.validate_json(zlib.decompress(packed))
+    except (ValueError, zlib.error):
+        return None
+
+
+def _json(document: Document) -> bytes:
+    # Half characters, which a page may hold, become question marks.
+    return json.dumps(DOCUMENT.dump_python(document, mode="json"), ensure_ascii=False).encode("utf-8", "replace")
