@@ -43,6 +43,7 @@ CREATE INDEX passages_key ON passages (key);
 CREATE VIRTUAL TABLE words USING fts5(stems)
 """  # noqa: E501
 COMPRESSION_LEVEL = 1
+FLOAT_BYTES = 4
 AT_ONCE = 500
 OLDEST_AT_ONCE = 20
 # A graph is written to its file when so much of it is new, and at the end; what the file lacks is learned at the start.
@@ -86,6 +87,7 @@ class DiskMemory:
         with self._translated(), self._writing:
             if not self._open:
                 return
+            self._check_lengths([vector for page in pages for _, vector in page.passages])
             with self._transaction():
                 for page in pages:
                     self._put(page)
@@ -96,6 +98,7 @@ class DiskMemory:
     def near(self, vector: Vectors, count: int) -> list[Near]:
         """Return the passages nearest to a vector, the nearest first."""
         with self._translated():
+            self._check_lengths([vector])
             self._learn()
             kept = self._nearest(vector, count)
             pages = self._documents([place.page for place, _ in kept])
@@ -252,7 +255,7 @@ class DiskMemory:
         """Read the graph that was saved, if there is one; what it lacks is learned by what calls this."""
         rows = self._read("SELECT vector FROM passages LIMIT 1")
         if rows and self._graph.exists():
-            if self._index.load(self._graph, len(rows[0][0]) // 4):
+            if self._index.load(self._graph, len(rows[0][0]) // FLOAT_BYTES):
                 held = set(self._index.numbers.tolist())
                 wanted = {row[0] for row in self._read("SELECT id FROM passages")}
                 # What was added in order is a prefix; anything else is another file's index.
@@ -278,12 +281,16 @@ class DiskMemory:
             self._index.save(self._graph)
             self._saved = self._seen
 
-    def _numbered(
-        self, rows: Sequence[tuple[int, bytes]]
-    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Vectors]:
-        """Return numbers and vectors. Raises MemoryUnavailable where the vectors are not of one length."""
-        if len({len(vector) for _, vector in rows}) > 1:
-            raise MemoryUnavailable(f"{self._path} holds vectors of different lengths; remove it to begin anew")
+    def _check_lengths(self, vectors: Sequence[Vectors]) -> None:
+        """Refuse vectors that cannot be compared with those kept: a server's model may change under its name."""
+        kept = self._read("SELECT length(vector) FROM passages LIMIT 1")
+        held = kept[0][0] // FLOAT_BYTES if kept else len(vectors[0]) if vectors else 0
+        for vector in vectors:
+            if len(vector) != held:
+                raise MemoryUnavailable(f"{self._path} is for vectors of {held} numbers, not of {len(vector)}")
+
+    def _numbered(self, rows: Sequence[tuple[int, bytes]]) -> tuple[Numbers, Vectors]:
+        """Return the numbers and the vectors of rows."""
         numbers = np.array([number for number, _ in rows], np.int64)
         vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").astype(np.float32)
         return numbers, vectors.reshape(len(rows), -1)
