@@ -2,8 +2,8 @@
 
 import io
 import logging
-import shutil
-from contextlib import asynccontextmanager
+import sqlite3
+from contextlib import asynccontextmanager, closing
 
 import anyio
 import httpx2
@@ -72,3 +72,102 @@ async def test_the_second_question_finds_its_page_in_the_memory_while_the_web_is
     assert reports["searxng"]["status"] == "failed"
     assert reports["memory"]["status"] == "ok"
     assert "memory" not in ready["degraded"]
+
+
+async def test_what_is_read_with_the_memory_leads_to_the_same_context_as_without(tmp_path):
+    async with bridges() as web:
+        async with open_tools(settings(web, tmp_path / "memory")) as tools:
+            first = await read(tools)
+        async with open_tools(settings(web, tmp_path / "memory")) as tools:
+            second = await read(tools)
+        asked = [web.hits[f"/{number}"] for number in range(len(BRIDGES))]
+        async with open_tools(settings(web, "off")) as tools:
+            third = await read(tools)
+    assert asked == [1] * len(BRIDGES)
+    assert second.context.text == first.context.text == third.context.text
+    assert {each.name for each in third.coverage.engines} == {"searxng"}
+
+
+async def test_a_recording_is_made_without_the_memory(tmp_path):
+    run, shown, again = tmp_path / "run.zip", io.StringIO(), io.StringIO()
+    async with bridges() as web:
+        chosen = settings(web, tmp_path / "memory")
+        async with open_tools(chosen) as tools:
+            await read(tools)
+        hits = web.hits.total()
+        assert await record(chosen, open_tools, run, QUESTION, "wellread", screen(shown)) == 0
+        assert web.hits.total() - hits >= len(BRIDGES)
+    assert await replay(chosen, open_tools, run, screen(again)) == 0
+    assert "The context is byte for byte the recorded one." in again.getvalue()
+
+
+async def test_a_memory_that_fails_is_told_of_and_recovers(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    folder = tmp_path / "memory"
+    async with bridges() as web, served(settings(web, folder)) as client:
+        await client.post("/v1/search", json={"query": QUESTION})
+        (file,) = folder.glob("*.sqlite")
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("ALTER TABLE passages RENAME TO lost")
+        answer = (await client.post("/v1/search", json={"query": QUESTION})).json()
+        ready = (await client.get("/ready")).json()
+        assert "500 m long" in answer["context"]
+        assert {each["name"]: each["status"] for each in answer["coverage"]["engines"]}["memory"] == "failed"
+        assert (ready["status"], ready["degraded"]) == ("ready", {"memory": "cannot be read"})
+        assert str(folder) not in str(ready)
+
+
+@pytest.mark.parametrize("where", ["memory", "mongodb://s3cret@host/", "qdrant://:s3cret@host:6333"])
+async def test_a_place_that_is_none_stops_the_start(where):
+    with pytest.raises(BadSettings, match=r"^WELLREAD_MEMORY: neither a known store nor a path") as caught:
+        async with open_tools(Settings(search=("ddgs",), embedder="hashing", embedded_model="echo", memory=where)):
+            pass
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_file_in_place_of_the_folder_stops_the_start(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(BadSettings, match=r"WELLREAD_MEMORY: .*notes.*or set it to off"):
+        async with open_tools(Settings(search=("ddgs",), embedder="hashing", memory=str(tmp_path / "notes"))):
+            pass
+
+
+async def test_a_memory_without_an_embedder_stops_the_start(tmp_path):
+    with pytest.raises(BadSettings, match="WELLREAD_MEMORY: .*WELLREAD_EMBEDDER"):
+        async with open_tools(Settings(search=("ddgs",), embedder="none", memory=str(tmp_path / "memory"))):
+            pass
+
+
+async def test_nothing_is_kept_of_local_files_and_of_the_sample_web(tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "copytree.md").write_text("# Copy\n\nHow do I copy a directory tree in Python? With care, and shutil. " * 9)
+    chosen = Settings(
+        search=("local", "sample"),
+        local_dir=files,
+        embedder="hashing",
+        embedded_model="echo",
+        models_dir=tmp_path / "models",
+        memory=str(tmp_path / "memory"),
+        pages=5,
+    )
+    async with open_tools(chosen) as tools:
+        reading = await read(tools, "How do I copy a directory tree in Python?")
+        assert reading.coverage.read == 5
+        assert any(page.url.startswith("file:") for page in reading.coverage.pages)
+    (file,) = (tmp_path / "memory").glob("*.sqlite")
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT count(*) FROM pages").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("told", ["no-store", "private"])
+async def test_what_its_site_wants_kept_nowhere_is_not_kept(tmp_path, told):
+    async with bridges() as web:
+        for reply in web.replies.values():
+            reply.headers = (*reply.headers, ("Cache-Control", told))
+        async with open_tools(settings(web, tmp_path / "memory")) as tools:
+            await read(tools)
+        async with open_tools(settings(web, tmp_path / "memory")) as tools:
+            second = await read(tools)
+    assert {each.name: each.status for each in second.coverage.engines}["memory"] == "empty"
+    assert second.coverage.cached == 0
