@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 from retrieval.chunk import chunk
 from retrieval.embedders.hashing import HashingEmbedder
@@ -14,11 +15,13 @@ from retrieval.errors import MemoryUnavailable
 from retrieval.index import on_gpu
 from retrieval.limits import ChunkLimits, MemoryLimits
 from retrieval.memories.disk import DiskMemory
+from retrieval.memories.qdrant import QdrantMemory
 from retrieval.memory import ReadPage
 from retrieval.rank import headed
 from retrieval.types import Document
 from retrieval.words import stems
 
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 EMBEDDER = HashingEmbedder()
 DAY = 86_400.0
 
@@ -51,10 +54,34 @@ def clock():
 
 
 @pytest.fixture
-def memory(tmp_path, clock):
+def disk(tmp_path, clock):
     memory = DiskMemory(tmp_path / "memory", "space", MemoryLimits(), clock)
     yield memory
     memory.close()
+
+
+@pytest.fixture(params=["disk", "qdrant"])
+def opened(request, tmp_path, clock):
+    """Give what opens a memory of some limits, of each kind."""
+    memories = []
+
+    def opening(limits=None):
+        limits = limits or MemoryLimits()
+        if request.param == "disk":
+            memories.append(DiskMemory(tmp_path / "memory", "space", limits, clock))
+        else:
+            # The client's own embedded mode; it tells that it makes no indexes of payloads.
+            memories.append(QdrantMemory(QdrantClient(":memory:"), "in this process", "space", limits, clock))
+        return memories[-1]
+
+    yield opening
+    for memory in memories:
+        memory.close()
+
+
+@pytest.fixture
+def memory(opened):
+    return opened()
 
 
 def test_what_was_kept_is_found_by_vector_and_by_words_and_comes_back_as_it_was(memory):
@@ -99,26 +126,40 @@ def test_what_is_too_old_is_forgotten_in_the_index_too(memory, clock):
     assert memory.sharing(["zazil"], 5) == []
     assert memory.page(document("Zazil").url) is None
     assert memory.vectors([headed(chunk(document("Zazil"), ChunkLimits())[0])]) == {}
-    assert memory.index.size == 1  # of two one was dead: more than the share that an index may carry
+    if isinstance(memory, DiskMemory):
+        assert memory.index.size == 1  # of two one was dead: more than the share that an index may carry
 
 
-@pytest.mark.parametrize("limits", [MemoryLimits(passages=100), MemoryLimits(total_bytes=250_000)])
-def test_the_oldest_make_room(tmp_path, limits):
-    memory = DiskMemory(tmp_path, "space", limits)
-    now = 1e12
+def fill(memory) -> list[int]:
+    """Keep 150 pages, one newer than the other; gives those that are there in the end."""
     for number in range(150):
         text = f"Bridge number {number} " + "".join(f"has an arch {number * 7 + i} m wide. " for i in range(15))
-        memory.keep([read_page(document(f"n{number}", text), now + number)])
-    kept = [number for number in range(150) if memory.page(document(f"n{number}").url)]
-    assert 20 < len(kept) <= 130
+        memory.keep([read_page(document(f"n{number}", text), 1_000.0 + number)])
+    memory.tend()
+    return [number for number in range(150) if memory.page(document(f"n{number}").url)]
+
+
+def test_the_oldest_make_room(opened):
+    memory = opened(MemoryLimits(passages=100))
+    kept = fill(memory)
+    assert 60 < len(kept) <= 100
+    assert kept == list(range(150 - len(kept), 150))
+    assert len(memory.near(asked("Bridge number 3"), 500)) == len(kept)
+    assert len(memory.sharing(["bridg"], 500)) == len(kept)
+
+
+def test_the_oldest_make_room_in_the_file(tmp_path, clock):
+    memory = DiskMemory(tmp_path, "space", MemoryLimits(total_bytes=250_000), clock)
+    kept = fill(memory)
+    assert 20 < len(kept) < 150
     assert kept == list(range(150 - len(kept), 150))
     numbers, _ = memory.all_vectors()
     assert len(numbers) == len(kept)
-    assert len(memory.near(asked("Bridge number 3"), 500)) == len(kept)
     memory.close()
 
 
-def test_another_process_over_the_same_folder_is_learned_from(memory, tmp_path):
+def test_another_process_over_the_same_folder_is_learned_from(disk, tmp_path):
+    memory = disk
     other = DiskMemory(tmp_path / "memory", "space", MemoryLimits(), Clock())
     memory.keep([read_page(document("Zazil"))])
     assert len(other.near(asked("Zazil"), 5)) == 1
@@ -127,7 +168,8 @@ def test_another_process_over_the_same_folder_is_learned_from(memory, tmp_path):
     other.close()
 
 
-def test_vectors_of_another_embedder_lie_apart(memory, tmp_path, caplog):
+def test_vectors_of_another_embedder_lie_apart(disk, tmp_path, caplog):
+    memory = disk
     memory.keep([read_page(document("Zazil"))])
     other = DiskMemory(tmp_path / "memory", "other", MemoryLimits())
     assert other.near(asked("Zazil"), 5) == []
@@ -137,6 +179,7 @@ def test_vectors_of_another_embedder_lie_apart(memory, tmp_path, caplog):
     other.close()
 
 
+@pytest.mark.parametrize("opened", ["disk"], indirect=True)
 def test_a_vector_of_another_length_is_not_kept(memory):
     memory.keep([read_page(document("Zazil"))])
     (passage,) = chunk(document("Morwen"), ChunkLimits())
@@ -145,6 +188,7 @@ def test_a_vector_of_another_length_is_not_kept(memory):
     assert len(memory.near(asked("Zazil"), 5)) == 1
 
 
+@pytest.mark.parametrize("opened", ["disk"], indirect=True)
 def test_a_query_of_another_length_is_refused(memory):
     memory.keep([read_page(document("Zazil"))])
     with pytest.raises(MemoryUnavailable, match="vectors of 256 numbers, not of 3"):
@@ -166,7 +210,8 @@ def test_a_file_that_is_not_ours_is_refused_and_left_as_it_is(tmp_path, name):
     assert path.read_bytes() == before
 
 
-def test_a_damaged_file_is_set_aside_and_the_memory_begins_anew(memory, tmp_path, caplog):
+def test_a_damaged_file_is_set_aside_and_the_memory_begins_anew(disk, tmp_path, caplog):
+    memory = disk
     memory.keep([read_page(document(f"n{number}")) for number in range(300)])
     memory.close()
     path = tmp_path / "memory" / "space.sqlite"
@@ -182,7 +227,8 @@ def test_a_damaged_file_is_set_aside_and_the_memory_begins_anew(memory, tmp_path
     again.close()
 
 
-def test_a_row_that_is_not_sound_is_passed_over(memory, tmp_path):
+def test_a_row_that_is_not_sound_is_passed_over(disk, tmp_path):
+    memory = disk
     memory.keep([read_page(document("Zazil")), read_page(document("Morwen"))])
     with sqlite3.connect(tmp_path / "memory" / "space.sqlite") as connection:
         connection.execute("UPDATE pages SET document = x'00' WHERE url = ?", (document("Zazil").url,))
