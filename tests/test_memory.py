@@ -28,7 +28,8 @@ DAY = 86_400.0
 
 def document(name: str, text: str = "", **fields) -> Document:
     text = text or f"The bridge called {name} was built of stone by its town and stands there to this day."
-    return Document(f"https://{name}.example/page", f"On {name}", text, f"{name}.example", fresh_seconds=600.0, **fields)
+    site = f"{name.lower()}.example"
+    return Document(f"https://{site}/page", f"On {name}", text, site, fresh_seconds=600.0, **fields)
 
 
 def read_page(page: Document, at: float = 1_000.0, *, whole: bool = True) -> ReadPage:
@@ -103,7 +104,9 @@ def test_what_was_kept_is_found_by_vector_and_by_words_and_comes_back_as_it_was(
 
 def test_a_page_that_is_read_again_replaces_what_was_kept(memory):
     memory.keep([read_page(document("Zazil"))])
-    memory.keep([read_page(document("Zazil", "The bridge called Zazil fell down in a flood and was not built again."), 5.0)])
+    memory.keep(
+        [read_page(document("Zazil", "The bridge called Zazil fell down in a flood and was not built again."), 5.0)]
+    )
     (near,) = memory.near(asked("Zazil"), 5)
     assert "flood" in near.hit.snippet
     assert memory.page(document("Zazil").url).read_at == 5.0

@@ -141,7 +141,9 @@ async def test_a_memory_without_an_embedder_stops_the_start(tmp_path):
 async def test_nothing_is_kept_of_local_files_and_of_the_sample_web(tmp_path):
     files = tmp_path / "files"
     files.mkdir()
-    (files / "copytree.md").write_text("# Copy\n\nHow do I copy a directory tree in Python? With care, and shutil. " * 9)
+    (files / "copytree.md").write_text(
+        "# Copy\n\nHow do I copy a directory tree in Python? With care, and shutil. " * 9
+    )
     chosen = Settings(
         search=("local", "sample"),
         local_dir=files,

@@ -1,4 +1,4 @@
-"""Measures what the memory of what was read gives without any web: evidence in the context, time, and the index's recall.
+"""Measures what the memory of what was read gives without any web: evidence, time, and the recall of its index.
 
     python -m tests.benchmarks.memory [--documents 5000] [--a-set 60] [--vectors FILE]
 
@@ -92,7 +92,9 @@ async def remembered(places: Sequence[Place], settings: Settings, vectors: Path 
         keeper, port = tools.keeper, (settings.searxng_url or "").rsplit(":", 1)[1]
         assert keeper is not None
         if vectors is not None:
-            keeper.embedder = CachedEmbedder(keeper.embedder, SqliteCache(vectors, CacheLimits()), CacheLimits(), "embedded")
+            keeper.embedder = CachedEmbedder(
+                keeper.embedder, SqliteCache(vectors, CacheLimits()), CacheLimits(), "embedded"
+            )
         read = [await _read(places[i : i + 200], tools, port) for i in range(0, len(places), 200)]
         took = time.perf_counter() - start
         while await anyio.to_thread.run_sync(keeper.complete):
