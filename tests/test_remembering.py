@@ -52,9 +52,12 @@ async def read(tools, text=QUESTION):
 
 @asynccontextmanager
 async def served(chosen):
-    async with open_tools(chosen) as tools, local.serving(create_app(chosen, tools)) as base:
-        async with httpx2.AsyncClient(base_url=base, timeout=30) as client:
-            yield client
+    async with (
+        open_tools(chosen) as tools,
+        local.serving(create_app(chosen, tools)) as base,
+        httpx2.AsyncClient(base_url=base, timeout=30) as client,
+    ):
+        yield client
 
 
 async def test_the_second_question_finds_its_page_in_the_memory_while_the_web_is_gone(tmp_path):
@@ -101,7 +104,7 @@ async def test_a_recording_is_made_without_the_memory(tmp_path):
     assert "The context is byte for byte the recorded one." in again.getvalue()
 
 
-async def test_a_memory_that_fails_is_told_of_and_recovers(tmp_path, caplog):
+async def test_a_memory_that_fails_is_told_of(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     folder = tmp_path / "memory"
     async with bridges() as web, served(settings(web, folder)) as client:
@@ -133,7 +136,7 @@ async def test_a_file_in_place_of_the_folder_stops_the_start(tmp_path):
 
 
 async def test_a_memory_without_an_embedder_stops_the_start(tmp_path):
-    with pytest.raises(BadSettings, match="WELLREAD_MEMORY: .*WELLREAD_EMBEDDER"):
+    with pytest.raises(BadSettings, match=r"WELLREAD_MEMORY: .*WELLREAD_EMBEDDER"):
         async with open_tools(Settings(search=("ddgs",), embedder="none", memory=str(tmp_path / "memory"))):
             pass
 

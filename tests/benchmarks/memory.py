@@ -119,7 +119,7 @@ async def _read(places: Sequence[Place], tools: Tools, port: str) -> int:
             tasks.start_soon(one, *place)
     assert tools.keeper is not None
     tools.keeper.note(documents, {})
-    while tools.keeper.waiting:
+    while tools.keeper.waiting:  # noqa: ASYNC110  (the keeper tells by a count)
         await anyio.sleep(0.05)
     print(f"kept {len(documents)} more", flush=True)
     return len(documents)
