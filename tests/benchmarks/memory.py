@@ -1,12 +1,13 @@
 """Measures what the memory of what was read gives without any web: evidence, time, and the recall of its index.
 
-    python -m tests.benchmarks.memory [--documents 5000] [--a-set 60] [--vectors FILE]
+    python -m tests.benchmarks.memory [--documents 5000] [--a-set 60] [--folder FOLDER]
 
 The documents are fetched, cleaned and kept by the product, for no question; their vectors are those that it computes
-while nobody asks. Then the web is stopped. `--vectors` keeps those vectors in a file for the next run.
+while nobody asks. Then the web is stopped. `--folder` keeps the memory, and vectors as they are made, for the next run.
 """
 
 import argparse
+import json
 import random
 import statistics
 import tempfile
@@ -38,8 +39,9 @@ from tests.benchmarks.tables import table, write
 Row = dict[str, Any]
 Place = tuple[str, str, str]
 # Documents that no question needs are short but for so many: a vector costs 40 ms and more.
-SHORT_CHARS, LONG_ONES = 6_000, 60
+SHORT_CHARS, LONG_ONES = 6_000, 30
 AT_ONCE = 8
+MEMORY = "memory"
 NEIGHBORS = 10
 WARM_UP = 5
 
@@ -49,17 +51,29 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--documents", type=int, default=5_000)
     cli.add_argument("--a-set", type=int, default=60, help="questions at most of each set")
-    cli.add_argument("--vectors", type=Path, help="file in which vectors are kept for the next run")
+    cli.add_argument("--folder", type=Path, help="where the memory is kept for the next run")
     args = cli.parse_args()
     servers.require_data()
     asked = chosen_questions(args.a_set)
-    with tempfile.TemporaryDirectory() as folder:
-        with servers.web() as url:
-            settings = servers.settings(url, WELLREAD_MEMORY=folder)
-            told = anyio.run(remembered, chosen_documents(asked, args.documents), settings, args.vectors)
-        print(told, flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or Path(temporary)
+        url, told = filled(folder, chosen_documents(asked, args.documents))
+        settings = servers.settings(url, WELLREAD_MEMORY=str(folder / MEMORY))
         rows = anyio.run(answered, asked, settings)
-        write("memory", report(rows, told, *_vectors(Path(folder), asked, settings)))
+        write("memory", report(rows, told, *_vectors(folder / MEMORY, asked, settings)))
+
+
+def filled(folder: Path, places: Sequence[Place]) -> tuple[str, str]:
+    """Fill a memory, unless that was done before; gives the address of its web, and tells what it took."""
+    done = folder / "filled.json"
+    if not done.exists():
+        with servers.web() as url:
+            settings = servers.settings(url, WELLREAD_MEMORY=str(folder / MEMORY))
+            told = anyio.run(remembered, places, settings, folder / "vectors.sqlite")
+        done.write_text(json.dumps([url, told]), encoding="utf-8")
+    url, told = json.loads(done.read_text(encoding="utf-8"))
+    print(told, flush=True)
+    return url, told
 
 
 def chosen_questions(a_set: int) -> list[Row]:
@@ -85,16 +99,15 @@ def chosen_documents(asked: Sequence[Row], count: int) -> list[Place]:
     return [(web.address(page.site), page.path, page.title) for page in chosen[:count]]
 
 
-async def remembered(places: Sequence[Place], settings: Settings, vectors: Path | None) -> str:
+async def remembered(places: Sequence[Place], settings: Settings, vectors: Path) -> str:
     """Read documents and wait until all is kept of them; tells what that took."""
     start = time.perf_counter()
     async with open_tools(settings) as tools:
         keeper, port = tools.keeper, (settings.searxng_url or "").rsplit(":", 1)[1]
         assert keeper is not None
-        if vectors is not None:
-            keeper.embedder = CachedEmbedder(
-                keeper.embedder, SqliteCache(vectors, CacheLimits()), CacheLimits(), "embedded"
-            )
+        keeper.embedder = CachedEmbedder(
+            keeper.embedder, SqliteCache(vectors, CacheLimits()), CacheLimits(), "embedded"
+        )
         read = [await _read(places[i : i + 200], tools, port) for i in range(0, len(places), 200)]
         took = time.perf_counter() - start
         while await anyio.to_thread.run_sync(keeper.complete):
