@@ -73,8 +73,8 @@ class Memory(Protocol):
         """Return the vectors that are known, by the passages' texts under their pages' titles."""
         ...
 
-    def unfinished(self) -> ReadPage | None:
-        """Return the newest page that is not whole, without its vectors."""
+    def unfinished(self, count: int) -> list[ReadPage]:
+        """Return the newest pages that are not whole, without their vectors."""
         ...
 
     def tend(self) -> None:
@@ -124,11 +124,11 @@ class TolerantMemory:
         """Return the vectors that are known and can be had."""
         return self._or({}, self._reading, lambda: self._store.vectors(texts))
 
-    def unfinished(self) -> ReadPage | None:
-        """Return the newest page that is not whole, if it can be had and written."""
+    def unfinished(self, count: int) -> list[ReadPage]:
+        """Return the newest pages that are not whole, if they can be had and written."""
         if self._writing.lasts():
-            return None
-        return self._or(None, self._reading, self._store.unfinished)
+            return []
+        return self._or([], self._reading, lambda: self._store.unfinished(count))
 
     def keep(self, pages: Sequence[ReadPage]) -> None:
         """Keep pages if that can be done."""

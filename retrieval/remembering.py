@@ -220,20 +220,22 @@ class Keeper:
             if kept is None or kept.document.text != document.text or kept.whole:
                 return
             document, read_at = kept.document, kept.read_at
-        passages = {headed(passage): passage for passage in chunk(document, ChunkLimits())}
+        passages = _by_text(document)
         known = self._memory.vectors(list(passages))
         known |= {text: noted.vectors[text] for text in passages if text in noted.vectors}
         self._memory.keep([self._page(document, read_at, passages, known)])
 
+    def lacks(self) -> bool:
+        """Tell whether there is a page that lacks vectors. Blocks."""
+        return bool(self._memory.unfinished(1))
+
     def complete(self) -> bool:
         """Compute a few vectors that lack; tells whether there may be more to do. Blocks."""
-        page = self._memory.unfinished()
-        if page is None:
-            return False
-        passages = {headed(passage): passage for passage in chunk(page.document, ChunkLimits())}
-        wanted = list(passages)[: self._limits.passages_a_page]
-        known = self._memory.vectors(list(passages))
-        lacking = [text for text in wanted if text not in known]
+        pages = self._memory.unfinished(self._limits.pages_at_once)
+        passages = [_by_text(page.document) for page in pages]
+        known = self._memory.vectors([text for each in passages for text in each])
+        wanted = (text for each in passages for text in list(each)[: self._limits.passages_a_page])
+        lacking = list(dict.fromkeys(text for text in wanted if text not in known))
         try:
             for start in range(0, len(lacking), self._limits.idle_texts):
                 some = tuple(lacking[start : start + self._limits.idle_texts])
@@ -242,8 +244,14 @@ class Keeper:
                     break
         except EmbedderUnavailable:
             return False
-        self._memory.keep([self._page(page.document, page.read_at, passages, known)])
-        return True
+        self._memory.keep(
+            [
+                self._page(page.document, page.read_at, each, known)
+                for page, each in zip(pages, passages, strict=True)
+                if not lacking or any(text in known for text in each)
+            ]
+        )
+        return bool(pages)
 
     def _page(
         self, document: Document, read_at: float, passages: Mapping[str, Passage], known: Mapping[str, Vectors]
@@ -251,6 +259,10 @@ class Keeper:
         wanted = list(passages)[: self._limits.passages_a_page]
         with_vectors = tuple((passage, known[text]) for text, passage in passages.items() if text in known)
         return ReadPage(document, read_at, with_vectors, whole=all(text in known for text in wanted))
+
+
+def _by_text(document: Document) -> dict[str, Passage]:
+    return {headed(passage): passage for passage in chunk(document, ChunkLimits())}
 
 
 @dataclass(frozen=True, slots=True)

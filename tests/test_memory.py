@@ -114,10 +114,11 @@ def test_a_page_that_is_read_again_replaces_what_was_kept(memory):
 
 
 def test_the_newest_page_that_lacks_vectors_is_told(memory):
-    assert memory.unfinished() is None
+    assert memory.unfinished(2) == []
     memory.keep([read_page(document("old"), 1.0, whole=False), read_page(document("new"), 2.0, whole=False)])
     memory.keep([read_page(document("newest"), 3.0)])
-    assert memory.unfinished().document == document("new")
+    assert [page.document for page in memory.unfinished(1)] == [document("new")]
+    assert len(memory.unfinished(9)) == 2
 
 
 def test_what_is_too_old_is_forgotten_in_the_index_too(memory, clock):

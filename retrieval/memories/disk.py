@@ -126,11 +126,13 @@ class DiskMemory:
 
     def page(self, url: str) -> ReadPage | None:
         """Return what is kept of a page, without its vectors."""
-        return self._page("SELECT document, read_at, whole FROM pages WHERE url = ?", url)
+        found = self._read_pages("SELECT document, read_at, whole FROM pages WHERE url = ?", url)
+        return found[0] if found else None
 
-    def unfinished(self) -> ReadPage | None:
-        """Return the newest page that is not whole, without its vectors."""
-        return self._page("SELECT document, read_at, whole FROM pages WHERE NOT whole ORDER BY read_at DESC LIMIT 1")
+    def unfinished(self, count: int) -> list[ReadPage]:
+        """Return the newest pages that are not whole, without their vectors."""
+        newest = "SELECT document, read_at, whole FROM pages WHERE NOT whole ORDER BY read_at DESC LIMIT ?"
+        return self._read_pages(newest, count)
 
     def vectors(self, texts: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors that are known, by the passages' texts under their pages' titles."""
@@ -300,11 +302,11 @@ class DiskMemory:
         read = ((page, _document(packed)) for page, packed in rows)
         return {page: document for page, document in read if document is not None}
 
-    def _page(self, query: str, *arguments: object) -> ReadPage | None:
+    def _read_pages(self, query: str, *arguments: object) -> list[ReadPage]:
         with self._translated():
             rows = self._read(query, arguments)
-        document = _document(rows[0][0]) if rows else None
-        return ReadPage(document, rows[0][1], whole=bool(rows[0][2])) if document else None
+        read = ((_document(packed), read_at, bool(whole)) for packed, read_at, whole in rows)
+        return [ReadPage(document, read_at, whole=whole) for document, read_at, whole in read if document]
 
     def _rows(self, query: str, values: Sequence[object]) -> list[Any]:
         """Return the rows of a query that ends in IN, some values at a time."""

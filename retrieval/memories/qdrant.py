@@ -129,13 +129,13 @@ class QdrantMemory:
             found = self._client.retrieve(self._passages, list(named), with_payload=False, with_vectors=True)
         return {named[str(point.id)]: np.array(point.vector, np.float32) for point in found}
 
-    def unfinished(self) -> ReadPage | None:
-        """Return the newest page that is not whole, without its vectors."""
+    def unfinished(self, count: int) -> list[ReadPage]:
+        """Return the newest pages that are not whole, without their vectors."""
         lacking = models.Filter(must=[models.FieldCondition(key="whole", match=models.MatchValue(value=False))])
         with self._translated():
             newest = models.OrderBy(key="read_at", direction=models.Direction.DESC)
-            found, _ = self._client.scroll(self._pages, lacking, limit=1, order_by=newest, with_payload=True)
-        return _read_page(found[0].payload) if found else None
+            found, _ = self._client.scroll(self._pages, lacking, limit=count, order_by=newest, with_payload=True)
+        return [page for point in found if (page := _read_page(point.payload))]
 
     def tend(self) -> None:
         """Forget what is too old, and the oldest while there is too much."""
