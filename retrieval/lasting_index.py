@@ -62,6 +62,7 @@ class LastingIndex:
         kind = self._kind_for(len(numbers))
         made = None
         if len(numbers):
+            shared.use_threads(len(os.sched_getaffinity(0)))
             with self._gpu():
                 made = shared.library().IndexIDMap2(empty(kind, shared.contiguous(vectors)))
                 made.add_with_ids(shared.contiguous(vectors), numbers)
@@ -80,6 +81,7 @@ class LastingIndex:
 
     def search(self, queries: Vectors, count: int) -> list[list[tuple[int, float]]]:
         """Return for each query the numbers and cosines of the nearest vectors, the nearest first."""
+        shared.use_threads(1)
         with self._lock, self._gpu():
             if self._index is None:
                 return [[] for _ in queries]

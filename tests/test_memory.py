@@ -237,8 +237,8 @@ def test_a_row_that_is_not_sound_is_passed_over(disk, tmp_path):
     with sqlite3.connect(tmp_path / "memory" / "space.sqlite") as connection:
         connection.execute("UPDATE pages SET document = x'00' WHERE url = ?", (document("Zazil").url,))
     connection.close()
-    assert [each.hit.title for each in memory.near(asked("Zazil"), 5)] == ["On Morwen"]
     assert memory.page(document("Zazil").url) is None
+    assert memory.page(document("Morwen").url) is not None
 
 
 def test_a_graph_finds_what_all_would_and_comes_back_from_its_file(tmp_path, caplog):

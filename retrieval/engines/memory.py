@@ -64,7 +64,7 @@ class MemoryEngine:
 
     def _by_words(self, query: Query, count: int) -> list[Hit]:
         stems = telling(words.stems(query.text, query.language or "en"))
-        shared = self._memory.sharing(stems, count)
+        shared = self._memory.sharing(stems, count if _narrow(query.filters) else 2 * self._limits.results)
         return _first([each.hit for each in shared if len(each.stems) >= LEAST_SHARE * len(stems)], query.filters)
 
 

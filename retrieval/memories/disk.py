@@ -14,13 +14,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from retrieval import words
-from retrieval.engines.snippet import snippet
 from retrieval.errors import MemoryUnavailable
 from retrieval.lasting_index import LastingIndex, Numbers
 from retrieval.limits import MemoryLimits
@@ -34,16 +33,20 @@ log = logging.getLogger(__name__)
 APPLICATION_ID = 0x57526D6D
 SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE TABLE pages (id INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL UNIQUE, read_at REAL NOT NULL, whole INTEGER NOT NULL, document BLOB NOT NULL);
+CREATE TABLE pages (id INTEGER PRIMARY KEY AUTOINCREMENT, url TEXT NOT NULL UNIQUE, read_at REAL NOT NULL, whole INTEGER NOT NULL, title TEXT NOT NULL, date TEXT, opening TEXT NOT NULL, document BLOB NOT NULL);
 CREATE INDEX pages_read_at ON pages (read_at);
 CREATE INDEX pages_unfinished ON pages (read_at) WHERE NOT whole;
-CREATE TABLE passages (id INTEGER PRIMARY KEY AUTOINCREMENT, page INTEGER NOT NULL, key BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, vector BLOB NOT NULL);
+CREATE TABLE passages (id INTEGER PRIMARY KEY AUTOINCREMENT, page INTEGER NOT NULL, key BLOB NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE INDEX passages_page ON passages (page);
 CREATE INDEX passages_key ON passages (key);
 CREATE VIRTUAL TABLE words USING fts5(stems)
 """  # noqa: E501
 COMPRESSION_LEVEL = 1
 FLOAT_BYTES = 4
+NEAR = """SELECT passages.id, pages.url, pages.title, passages.text, pages.date
+FROM passages JOIN pages ON pages.id = passages.page"""
+OPENING_CHARS = 200
+MANY_PAGES_SHARE = 0.25
 AT_ONCE = 500
 OLDEST_AT_ONCE = 20
 # A graph is written to its file when so much of it is new, and at the end; what the file lacks is learned at the start.
@@ -56,12 +59,6 @@ DAMAGED_SUFFIX = ".damaged"
 # Of the head of an SQLite file.
 HEAD_BYTES, MAGIC, APPLICATION_ID_AT = 100, b"SQLite format 3\0", slice(68, 72)
 DOCUMENT = TypeAdapter(Document)
-
-
-class _Place(NamedTuple):
-    page: int
-    first: int
-    last: int
 
 
 class DiskMemory:
@@ -100,29 +97,21 @@ class DiskMemory:
         with self._translated():
             self._check_lengths([vector])
             self._learn()
-            kept = self._nearest(vector, count)
-            pages = self._documents([place.page for place, _ in kept])
-        return [
-            Near(_hit(pages[place.page], pages[place.page].text[place.first : place.last]), cosine)
-            for place, cosine in kept
-            if place.page in pages
-        ]
+            return self._nearest(vector, count)
 
     def sharing(self, stems: Sequence[str], count: int) -> list[Sharing]:
         """Return the pages that share stems with a query, best first (BM25)."""
         asked = list(dict.fromkeys(stems))
         if not asked:
             return []
-        match = " OR ".join(f'"{stem}"' for stem in asked)
-        query = "SELECT rowid, stems FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
+        best = "SELECT rowid, stems FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
+        told = "SELECT id, url, title, opening, date FROM pages WHERE id IN"
         with self._translated():
-            rows = self._read(query, (match, count))
-            pages = self._documents([page for page, _ in rows])
-        shared = [(page, frozenset(asked).intersection(text.split())) for page, text in rows if page in pages]
-        return [
-            Sharing(_hit(pages[page], snippet(pages[page].text, dict.fromkeys(found, 1.0))), found)
-            for page, found in shared
-        ]
+            match = " OR ".join(f'"{stem}"' for stem in self._rare(asked))
+            rows = self._read(best, (match, count))
+            hits = {number: Hit(*hit) for number, *hit in self._rows(told, [number for number, _ in rows])}
+        found = ((number, frozenset(stem for stem in asked if f" {stem} " in f" {text} ")) for number, text in rows)
+        return [Sharing(hits[number], shared) for number, shared in found if number in hits]
 
     def page(self, url: str) -> ReadPage | None:
         """Return what is kept of a page, without its vectors."""
@@ -175,33 +164,37 @@ class DiskMemory:
         """The index over the vectors."""
         return self._index
 
-    def _nearest(self, vector: Vectors, count: int) -> list[tuple["_Place", float]]:
+    def _nearest(self, vector: Vectors, count: int) -> list[Near]:
         """Return so many passages that are still there: the index holds deleted ones too."""
         asked = 2 * count
         while True:
             (found,) = self._index.search(vector[np.newaxis], asked)
-            rows = self._rows("SELECT id, page, first, last FROM passages WHERE id IN", [number for number, _ in found])
-            places = {row[0]: _Place(*row[1:]) for row in rows}
-            kept = [(places[number], cosine) for number, cosine in found if number in places]
+            rows = self._rows(f"{NEAR} WHERE passages.id IN", [number for number, _ in found])
+            hits = {number: Hit(*hit) for number, *hit in rows}
+            kept = [Near(hits[number], cosine) for number, cosine in found if number in hits]
             if len(kept) >= count or len(found) < asked:
                 return kept[:count]
             asked *= 4
+
+    def _rare(self, stems: Sequence[str]) -> Sequence[str]:
+        """Leave out what stands on too many pages to tell them apart: it moves no result and takes most of the time."""
+        most = MANY_PAGES_SHARE * self._read("SELECT count(*) FROM pages")[0][0]
+        pages = dict(self._rows("SELECT term, doc FROM temp.vocabulary WHERE term IN", stems))
+        return [stem for stem in stems if pages.get(stem, 0) <= most] or stems
 
     def _put(self, page: ReadPage) -> None:
         document = page.document
         self._forget([row[0] for row in self._writer.execute("SELECT id FROM pages WHERE url = ?", (document.url,))])
         packed = zlib.compress(_json(document), COMPRESSION_LEVEL)
-        row = (document.url, page.read_at, page.whole, packed)
-        number = self._writer.execute(
-            "INSERT INTO pages (url, read_at, whole, document) VALUES (?, ?, ?, ?)", row
-        ).lastrowid
-        text = f"{document.title}\n{document.text}"
-        stems = " ".join(words.stems(text, document.language or "en")).encode("utf-8", "replace").decode()
-        self._writer.execute("INSERT INTO words (rowid, stems) VALUES (?, ?)", (number, stems))
+        told = (document.url, _sound(document.title), document.date, _excerpt(document.text[:OPENING_CHARS]))
+        insert = "INSERT INTO pages (url, title, date, opening, read_at, whole, document) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        number = self._writer.execute(insert, (*told, page.read_at, page.whole, packed)).lastrowid
+        stems = words.stems(f"{document.title}\n{document.text}", document.language or "en")
+        self._writer.execute("INSERT INTO words (rowid, stems) VALUES (?, ?)", (number, _sound(" ".join(stems))))
         self._writer.executemany(
-            "INSERT INTO passages (page, key, first, last, vector) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO passages (page, key, text, vector) VALUES (?, ?, ?, ?)",
             [
-                (number, text_key(headed(passage)), passage.start, passage.end, vector.astype("<f4").tobytes())
+                (number, text_key(headed(passage)), _excerpt(passage.text), vector.astype("<f4").tobytes())
                 for passage, vector in page.passages
             ],
         )
@@ -297,11 +290,6 @@ class DiskMemory:
         vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").astype(np.float32)
         return numbers, vectors.reshape(len(rows), -1)
 
-    def _documents(self, pages: Sequence[int]) -> dict[int, Document]:
-        rows = self._rows("SELECT id, document FROM pages WHERE id IN", list(dict.fromkeys(pages)))
-        read = ((page, _document(packed)) for page, packed in rows)
-        return {page: document for page, document in read if document is not None}
-
     def _read_pages(self, query: str, *arguments: object) -> list[ReadPage]:
         with self._translated():
             rows = self._read(query, arguments)
@@ -356,6 +344,7 @@ class DiskMemory:
                     self._writer.execute(statement)
                 self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         self._reader = self._connection()
+        self._reader.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'words', 'row')")
 
     def _connection(self) -> sqlite3.Connection:
         wait = self._limits.wait_seconds
@@ -398,8 +387,13 @@ class DiskMemory:
             self._connect()
 
 
-def _hit(document: Document, excerpt: str) -> Hit:
-    return Hit(document.url, document.title, " ".join(excerpt.split()), document.date)
+def _excerpt(text: str) -> str:
+    return _sound(" ".join(text.split()))
+
+
+def _sound(text: str) -> str:
+    # Half characters, which a page may hold, become question marks.
+    return text.encode("utf-8", "replace").decode()
 
 
 def _document(packed: bytes) -> Document | None:
@@ -411,5 +405,4 @@ def _document(packed: bytes) -> Document | None:
 
 
 def _json(document: Document) -> bytes:
-    # Half characters, which a page may hold, become question marks.
-    return json.dumps(DOCUMENT.dump_python(document, mode="json"), ensure_ascii=False).encode("utf-8", "replace")
+    return _sound(json.dumps(DOCUMENT.dump_python(document, mode="json"), ensure_ascii=False)).encode()
