@@ -15,7 +15,7 @@ from agent.errors import BadSettings
 from agent.settings import Settings, cache_dir
 from retrieval.cache import Cache, TolerantCache, key
 from retrieval.cached import CachedEmbedder, CachedEngine, CachedPages, ConditionalFetcher
-from retrieval.errors import CacheUnavailable, MemoryUnavailable
+from retrieval.errors import CacheUnavailable, EmbedderUnavailable, MemoryUnavailable
 from retrieval.guard import AllowedNet, Guard
 from retrieval.limits import CacheLimits, MemoryLimits
 from retrieval.memory import Memory, TolerantMemory
@@ -150,7 +150,7 @@ async def open_memory(
     limits = MemoryLimits()
     try:
         store = await anyio.to_thread.run_sync(_memory, where, _space(settings, embedders.name), limits)
-    except MemoryUnavailable as error:
+    except (EmbedderUnavailable, MemoryUnavailable) as error:
         raise BadSettings(f"WELLREAD_MEMORY: {error}. Name another place, or set it to off.") from error
     memory = TolerantMemory(store, limits)
     stack.push_async_callback(anyio.to_thread.run_sync, memory.close)

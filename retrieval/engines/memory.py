@@ -54,7 +54,8 @@ class MemoryEngine:
             found = PartialPage(by_words[: self._limits.results])
             found.note = BY_WORDS_ONLY
             return found
-        return fuse([by_vector, by_words], [SearchFilters()] * 2)[: self._limits.results]
+        results = self._limits.results
+        return fuse([by_vector[:results], by_words[:results]], [SearchFilters()] * 2)[:results]
 
     def _by_vector(self, query: Query, count: int) -> list[Hit]:
         vector = self._embedder.embed((query.text,), "query")[0]
@@ -64,7 +65,7 @@ class MemoryEngine:
 
     def _by_words(self, query: Query, count: int) -> list[Hit]:
         stems = telling(words.stems(query.text, query.language or "en"))
-        shared = self._memory.sharing(stems, count if _narrow(query.filters) else 2 * self._limits.results)
+        shared = self._memory.sharing(stems, count if _narrow(query.filters) else self._limits.results)
         return _first([each.hit for each in shared if len(each.stems) >= LEAST_SHARE * len(stems)], query.filters)
 
 

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from retrieval import words
 from retrieval.errors import MemoryUnavailable
+from retrieval.index import library
 from retrieval.lasting_index import LastingIndex, Numbers
 from retrieval.limits import MemoryLimits
 from retrieval.memory import Near, ReadPage, Sharing, text_key
@@ -64,7 +65,8 @@ DOCUMENT = TypeAdapter(Document)
 class DiskMemory:
     """Pages and vectors in `folder`, made where missing; `space` names whose vectors, and is the name of its files.
 
-    `clock` is in Unix seconds. Blocks. Raises MemoryUnavailable when the file cannot be opened, or is not one of ours.
+    `clock` is in Unix seconds. Blocks. Raises MemoryUnavailable when the file cannot be opened or is not one of ours, and
+    EmbedderUnavailable where faiss is not installed.
     """
 
     def __init__(self, folder: Path, space: str, limits: MemoryLimits, clock: Callable[[], float] = time.time) -> None:
@@ -73,6 +75,7 @@ class DiskMemory:
         self._reading, self._writing, self._learning = threading.Lock(), threading.Lock(), threading.Lock()
         self._open = True
         self._new_index()
+        library()
         with self._translated():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._refuse_foreign()
@@ -166,7 +169,7 @@ class DiskMemory:
 
     def _nearest(self, vector: Vectors, count: int) -> list[Near]:
         """Return so many passages that are still there: the index holds deleted ones too."""
-        asked = 2 * count
+        asked = count
         while True:
             (found,) = self._index.search(vector[np.newaxis], asked)
             rows = self._rows(f"{NEAR} WHERE passages.id IN", [number for number, _ in found])
@@ -367,7 +370,7 @@ class DiskMemory:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, RuntimeError) as error:  # faiss raises RuntimeError
             if getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE in DAMAGED:
                 self._begin_anew()
             raise MemoryUnavailable(f"{self._path}: {error}") from error
