@@ -636,6 +636,7 @@ def create_app(
     read: Reader = pipeline.read,
     limits: Limits | None = None,
     tracing: "Tracing | None" = None,
+    opened: Opener = open_tools,
 ) -> FastAPI:
     """Make the application; without `tools` it opens its own when it starts and closes them when it stops."""
 
@@ -643,7 +644,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
             if tools is None:
-                app.state.tools = await stack.enter_async_context(open_tools(settings))
+                app.state.tools = await stack.enter_async_context(opened(settings))
             group = await stack.enter_async_context(anyio.create_task_group())
             group.start_soon(app.state.metrics.watch_loop)
             yield

@@ -3,8 +3,9 @@
 An unknown name stops the start and lists the known ones; nothing is replaced in silence.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import TypeVar
@@ -49,43 +50,85 @@ MODEL_SILENCE_SECONDS = 300.0
 MODEL_CONNECT_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What makes vectors; `name` is that of the setting. `fast`: as fast as a GPU, so nearly every passage has one."""
+
+    name: str
+    embedder: Embedder | None
+    fast: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What fetches pages, and what cleans them."""
+
+    fetcher: PageFetcher
+    extractor: PageExtractor
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What other machines do for this process."""
+
+    reading: Reading
+    embedding: Embedding
+
+
 @asynccontextmanager
-async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
-    """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError."""
+async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> AsyncGenerator[Tools, None]:
+    """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError.
+
+    Of what is done `elsewhere` nothing is opened here.
+    """
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
         await anyio.to_thread.run_sync(language.prepare)
-        cache = await open_cache(settings, stack)
+        remembering = await _remembering(settings, stack)
         live = [await _engine(name, settings, stack, nets) for name in settings.search]
-        name = await anyio.to_thread.run_sync(embedder_name, settings)
-        embedder = await anyio.to_thread.run_sync(_embedder, name, settings)
+        embedding = elsewhere.embedding if elsewhere else await anyio.to_thread.run_sync(embedding_of, settings)
         model = await _model(settings, stack)
-        extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
-        robots = RobotsLimits() if settings.robots == "respect" else None
-        fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
+        reading = elsewhere.reading if elsewhere else await _reading(settings, stack, nets, remembering)
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
-        limits = await anyio.to_thread.run_sync(_rank_limits, name)
-        dispensable = _dispensable(cache=cache, embedder=embedder, reranker=reranker)
-        engines: list[SearchEngine] = live
-        fetching: PageFetcher = fetcher
-        cleaning: PageExtractor = extractor
-        if cache is not None:
-            remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
-            engines = [remembering.engine(engine) for engine in live]
-            fetching = cleaning = remembering.pages(fetcher, extractor)
-            embedder = remembering.embedder(embedder, name)
         yield Tools(
             settings,
             model,
-            engines,
-            await _with_files(fetching, settings),
-            cleaning,
-            embedder,
+            [remembering.engine(engine) for engine in live] if remembering else live,
+            await _with_files(reading.fetcher, settings),
+            reading.extractor,
+            remembering.embedder(embedding.embedder, embedding.name) if remembering else embedding.embedder,
             reranker,
-            rank_limits=limits,
+            rank_limits=FAST if embedding.fast else RankLimits(),
             live_engines=live,
-            dispensable=dispensable,
+            dispensable=_dispensable(
+                cache=remembering and remembering.cache, embedder=embedding.embedder, reranker=reranker
+            ),
         )
+
+
+@asynccontextmanager
+async def open_reading(settings: Settings) -> AsyncGenerator[Reading, None]:
+    """Open only what reads pages, for a machine that does nothing else. Raises BadSettings."""
+    async with AsyncExitStack() as stack:
+        nets = list(allowed_nets(settings))
+        yield await _reading(settings, stack, nets, await _remembering(settings, stack))
+
+
+async def _reading(
+    settings: Settings, stack: AsyncExitStack, nets: Sequence[AllowedNet], remembering: Remembering | None
+) -> Reading:
+    extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
+    robots = RobotsLimits() if settings.robots == "respect" else None
+    fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
+    if remembering is None:
+        return Reading(fetcher, extractor)
+    pages = remembering.pages(fetcher, extractor)
+    return Reading(pages, pages)
+
+
+async def _remembering(settings: Settings, stack: AsyncExitStack) -> Remembering | None:
+    cache = await open_cache(settings, stack)
+    return None if cache is None else Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
 
 
 def _dispensable(**named: object) -> dict[str, Dispensable]:
@@ -289,9 +332,11 @@ def embedder_name(settings: Settings) -> str:
     return "embedded"
 
 
-def _embedder(name: str, settings: Settings) -> Embedder | None:
+def embedding_of(settings: Settings) -> Embedding:
+    """Open the embedder; its weights are fetched on first use. Blocks. Raises BadSettings or WeightsError."""
+    name = embedder_name(settings)
     try:
-        return _known("WELLREAD_EMBEDDER", name, EMBEDDERS)(settings)
+        return Embedding(name, _known("WELLREAD_EMBEDDER", name, EMBEDDERS)(settings), _fast(name))
     except RetrievalError as error:
         raise BadSettings(f"WELLREAD_EMBEDDER={settings.embedder}: {error}") from error
 
@@ -331,14 +376,13 @@ def _needed(why: str, setting: str, value: str | None) -> str:
     return value
 
 
-def _rank_limits(embedder: str) -> RankLimits:
-    """Choose how many passages get vectors: on a processor of this machine the best by words, elsewhere nearly all."""
-    elsewhere = embedder == "openai"
+def _fast(embedder: str) -> bool:
+    """Tell whether vectors cost little here: on a processor of this machine they do not."""
     if embedder == "sentence-transformers":
         from retrieval.index import on_gpu
 
-        elsewhere = on_gpu()
-    return FAST if elsewhere else RankLimits()
+        return on_gpu()
+    return embedder == "openai"
 
 
 async def _model(settings: Settings, stack: AsyncExitStack) -> Model:
