@@ -80,7 +80,7 @@ class Fetcher:
             ssl_context=context,
             network_backend=GuardedBackend(self._guard),
             max_connections=2 * self._limits.at_once,
-            max_keepalive_connections=self._limits.at_once,
+            max_keepalive_connections=self._limits.idle,
             keepalive_expiry=self._limits.keep_alive_seconds,
             http2=True,
         )

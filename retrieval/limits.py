@@ -56,8 +56,8 @@ class FetchLimits:
     """How hard to fetch. `pdf_bytes` is for a PDF instead of `wire_bytes` and `body_bytes`.
 
     A page that takes `hedge_seconds` to come, or `hedge_extract_seconds` to be cleaned (waiting for a worker is part of
-    it), no longer holds back the next in reserve. A connection that nobody uses is closed after
-    `keep_alive_seconds`, or twice that at most.
+    it), no longer holds back the next in reserve. Of connections that nobody uses `idle` are kept, each for
+    `keep_alive_seconds`, or twice that at most: the pool looks at every one of them for each page.
     """
 
     wanted: int = 50
@@ -67,7 +67,8 @@ class FetchLimits:
     hedge_extract_seconds: float = 3.0
     at_once: int = 48
     per_host: int = 4
-    keep_alive_seconds: float = 5.0
+    idle: int = 16
+    keep_alive_seconds: float = 2.0
     redirects: int = 5
     url_chars: int = 4096
     wire_bytes: int = 5_000_000
