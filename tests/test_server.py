@@ -620,17 +620,6 @@ async def test_paths_without_v1_work_too(plain):
     assert (await plain.post("/chat/completions", json=body())).status_code == 200
 
 
-async def test_doctor_tells_what_is_wrong(capsys):
-    @asynccontextmanager
-    async def opened(settings):
-        yield FakeTools(up=False)
-
-    assert await command.doctor(Settings(), opened) == 1
-    assert capsys.readouterr().out == (
-        "model: down\nsearch: ok\nengine ddgs: ok\nengine brave: cooling: answered 429; asked again in 30 s\n"
-    )
-
-
 def test_models_says_which_and_why():
     assert "WELLREAD_MODEL_URL is not set" in command.describe_model(Settings())
     told = command.describe_model(Settings(model_url="http://vllm:8000/v1", model_name="r1"))
