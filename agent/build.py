@@ -26,6 +26,7 @@ from retrieval.cache import Cache, code_version
 from retrieval.cooldown import PatientEngine
 from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
+from retrieval.extract import prepare as prepare_workers
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
 from retrieval.limits import (
@@ -56,6 +57,8 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
     """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError."""
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
+        # First: what the workers need is loaded beside all that follows.
+        await anyio.to_thread.run_sync(prepare_workers)
         await anyio.to_thread.run_sync(language.prepare)
         cache = await open_cache(settings, stack)
         live = [await _engine(name, settings, stack, nets) for name in settings.search]
