@@ -5,10 +5,11 @@ An unknown name stops the start and lists the known ones; nothing is replaced in
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 import httpx2
@@ -21,10 +22,11 @@ from agent.settings import Settings
 from agent.telemetry import trace_headers
 from agent.tools import Dispensable, Tools
 from retrieval import language
-from retrieval.cache import code_version
+from retrieval.cache import Cache, code_version
 from retrieval.cooldown import PatientEngine
 from retrieval.errors import RetrievalError
 from retrieval.extract import Extractor
+from retrieval.extract import prepare as prepare_workers
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
 from retrieval.limits import (
@@ -41,6 +43,10 @@ from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
 from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine
+
+if TYPE_CHECKING:
+    from retrieval.engines.local import LocalEngine
+    from retrieval.sample_web import SampleWeb
 
 T = TypeVar("T")
 
@@ -83,6 +89,9 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
     """
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
+        if elsewhere is None:
+            # First: what the workers need is loaded beside all that follows.
+            await anyio.to_thread.run_sync(prepare_workers)
         await anyio.to_thread.run_sync(language.prepare)
         remembering = await _remembering(settings, stack)
         live = [await _engine(name, settings, stack, nets) for name in settings.search]
@@ -222,20 +231,29 @@ def _ready_key(setting: str, key: SecretStr | None) -> SecretStr | None:
 
 
 async def _sample(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
-    from retrieval.engines.sample import SampleEngine
     from retrieval.sample_web import SampleWeb
 
     web = await stack.enter_async_context(SampleWeb(settings.models_dir / "sample-web"))
     # The fetcher may open this one port of this one address, and no other private one.
     nets.append(parse_allowed_net(f"127.0.0.1/32:{web.port}"))
+    # In a thread, as below: the package of its index reads files on import.
+    return await anyio.to_thread.run_sync(_sample_engine, web)
+
+
+def _sample_engine(web: "SampleWeb") -> SearchEngine:
+    from retrieval.engines.sample import SampleEngine
+
     return SampleEngine(web)
 
 
 async def _local(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    return await stack.enter_async_context(await anyio.to_thread.run_sync(_local_engine, settings))
+
+
+def _local_engine(settings: Settings) -> "LocalEngine":
     from retrieval.engines.local import LocalEngine
 
-    folder = await anyio.to_thread.run_sync(local_folder, settings)
-    return await stack.enter_async_context(LocalEngine(folder))
+    return LocalEngine(local_folder(settings))
 
 
 def local_folder(settings: Settings) -> LocalFolder:
@@ -423,3 +441,75 @@ def _known(setting: str, name: str, table: dict[str, T]) -> T:
     if name not in table:
         raise BadSettings(f"{setting}: {name!r} is not known; known are: {', '.join(sorted(table))}.")
     return table[name]
+
+
+@dataclass(frozen=True, slots=True)
+class NeededFile:
+    """Files that what the settings name is opened from; fetched or made on first use where one is missing."""
+
+    name: str
+    paths: tuple[Path, ...]
+    fetched_bytes: int
+
+    @property
+    def here(self) -> bool:
+        """Whether nothing has to be fetched. Blocks."""
+        return all(path.exists() for path in self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Opens what the settings name one by one, so that one that fails hides no other; a stack closes each.
+
+    Each raises what `open_tools` does.
+    """
+
+    settings: Settings
+    nets: list[AllowedNet] = field(default_factory=list)
+
+    async def model(self, stack: AsyncExitStack) -> Model:
+        """Open the model; weights are fetched where they are missing."""
+        return await _model(self.settings, stack)
+
+    async def cache(self, stack: AsyncExitStack) -> Cache | None:
+        """Open the cache."""
+        return await open_cache(self.settings, stack)
+
+    async def engine(self, name: str, stack: AsyncExitStack) -> SearchEngine:
+        """Open one of the search engines."""
+        return await _engine(name, self.settings, stack, self.nets)
+
+    async def extractor(self, stack: AsyncExitStack) -> PageExtractor:
+        """Start the workers that clean pages."""
+        return await stack.enter_async_context(Extractor(ExtractLimits()))
+
+    def embedder_name(self) -> str:
+        """Tell which embedder the settings mean here. Blocks."""
+        return embedder_name(self.settings)
+
+    def embedder(self) -> Embedder | None:
+        """Open the embedder. Blocks."""
+        return embedding_of(self.settings).embedder
+
+    def reranker(self) -> Reranker | None:
+        """Open the reranker. Blocks."""
+        return _reranker(self.settings)
+
+    def embedder_files(self) -> NeededFile | None:
+        """Tell what the embedder is opened from; None where it is no file of this machine. Blocks."""
+        if self.embedder_name() != "embedded":
+            return None
+        from retrieval.embedders.embedded import GRAPH, TOKENIZER
+        from retrieval.embedders.embedded import WEIGHTS as EMBEDDER
+
+        paths = (self.settings.models_dir / GRAPH, self.settings.models_dir / TOKENIZER)
+        return NeededFile("embedder", paths, EMBEDDER.bytes)
+
+    def model_files(self) -> NeededFile | None:
+        """Tell what the model is opened from; None where it is no file of this machine."""
+        if self.settings.model_url or self.settings.embedded_model == "echo":
+            return None
+        from agent.models.embedded import WEIGHTS
+
+        weights = WEIGHTS[self.settings.embedded_model]
+        return NeededFile("model", (self.settings.models_dir / weights.name,), weights.bytes)
