@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 import httpx2
@@ -22,7 +22,7 @@ from agent.tools import Dispensable, Tools
 from retrieval import language
 from retrieval.cache import code_version
 from retrieval.cooldown import PatientEngine
-from retrieval.errors import RetrievalError
+from retrieval.errors import RetrievalError, SharedUnavailable
 from retrieval.extract import Extractor
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
@@ -34,12 +34,17 @@ from retrieval.limits import (
     RankLimits,
     RobotsLimits,
     SearchLimits,
+    SharedLimits,
 )
 from retrieval.local_files import LocalFolder, RoutedFetcher
 from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
 from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine
+from retrieval.shared import InProcess, Shared
+
+if TYPE_CHECKING:
+    from retrieval.replicas import Replicas
 
 T = TypeVar("T")
 
@@ -56,16 +61,17 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
         nets = list(allowed_nets(settings))
         await anyio.to_thread.run_sync(language.prepare)
         cache = await open_cache(settings, stack)
-        live = [await _engine(name, settings, stack, nets) for name in settings.search]
+        shared = await _shared(settings, stack)
+        live = [await _engine(name, settings, stack, nets, shared) for name in settings.search]
         name = await anyio.to_thread.run_sync(embedder_name, settings)
         embedder = await anyio.to_thread.run_sync(_embedder, name, settings)
         model = await _model(settings, stack)
         extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
         robots = RobotsLimits() if settings.robots == "respect" else None
-        fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
+        fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots, shared))
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
         limits = await anyio.to_thread.run_sync(_rank_limits, name)
-        dispensable = _dispensable(cache=cache, embedder=embedder, reranker=reranker)
+        dispensable = _dispensable(cache=cache, embedder=embedder, reranker=reranker, shared=shared)
         engines: list[SearchEngine] = live
         fetching: PageFetcher = fetcher
         cleaning: PageExtractor = extractor
@@ -85,7 +91,29 @@ async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
             rank_limits=limits,
             live_engines=live,
             dispensable=dispensable,
+            shared=shared,
         )
+
+
+async def _shared(settings: Settings, stack: AsyncExitStack) -> Shared:
+    """Open what replicas share; without WELLREAD_SHARED it is this process's own. Raises BadSettings."""
+    if settings.shared is None:
+        return InProcess()
+    try:
+        replicas = await anyio.to_thread.run_sync(_replicas, settings.shared.get_secret_value().strip())
+        return await stack.enter_async_context(replicas)
+    except SharedUnavailable as error:
+        raise BadSettings(f"WELLREAD_SHARED: {error}. Name another server, or unset it.") from error
+
+
+def _replicas(url: str) -> "Replicas":
+    try:
+        from retrieval.replicas import Replicas
+        from retrieval.shared_redis import RedisStore
+    except ImportError as error:
+        raise BadSettings("WELLREAD_SHARED: redis is not installed: pip install 'wellread[redis]'.") from error
+    limits = SharedLimits()
+    return Replicas(RedisStore(url, limits), limits)
 
 
 def _dispensable(**named: object) -> dict[str, Dispensable]:
@@ -235,9 +263,11 @@ ENGINES: dict[str, EngineOpener] = {
 OWN = frozenset({"local", "sample"})
 
 
-async def _engine(name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+async def _engine(
+    name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet], shared: Shared
+) -> SearchEngine:
     engine = await _known("WELLREAD_SEARCH", name, ENGINES)(settings, stack, nets)
-    return engine if name in OWN else PatientEngine(engine, CooldownLimits())
+    return engine if name in OWN else PatientEngine(engine, CooldownLimits(), shared)
 
 
 def _embedded(settings: Settings) -> Embedder:
