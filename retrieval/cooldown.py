@@ -41,8 +41,8 @@ class Cooldown:
         return cls(limits, error, refused, failures, failed_at, until)
 
     def written(self) -> str | None:
-        """Write it down; None where there were no failures."""
-        if not self._failures:
+        """Write it down; None where it never failed."""
+        if self._failed_at == -math.inf:
             return None
         return json.dumps([self.error, self._refused, self._failures, self._failed_at, self._until])
 

@@ -47,6 +47,8 @@ for i, place in ipairs(KEYS) do
 end
 return 1
 """
+# KEYS: a note.
+READ = "return {redis.call('TIME'), redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}"
 # KEYS: a note. ARGV: the text that it had, the text that it is to have, for how many milliseconds; "" is none.
 SWAP = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
@@ -77,12 +79,20 @@ class RedisStore:
         retry = Retry(NoBackoff(), 1)
         try:
             self.name = without_credentials(url)
-            self._redis = Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait, retry=retry)
+            self._redis = Redis.from_url(
+                url,
+                socket_timeout=wait,
+                socket_connect_timeout=wait,
+                retry=retry,
+                # To name its version it would read the disk with every connection.
+                driver_info=None,
+            )
         except (RedisError, ValueError):
             # Without the cause: where an address is misread, it may tell a part of the password.
             raise SharedUnavailable("no Redis address; one is redis://user:password@host:6379/0") from None
         self._take = self._redis.register_script(TAKE)
         self._renew = self._redis.register_script(RENEW)
+        self._read = self._redis.register_script(READ)
         self._swap = self._redis.register_script(SWAP)
         storage = RedisStorage(
             "async+redis://",
@@ -96,14 +106,9 @@ class RedisStore:
     async def read(self, name: str) -> Note:
         """Read a note."""
         with self._translated():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.time()
-                pipeline.get(_key("note", name))
-                pipeline.pttl(_key("note", name))
-                (seconds, micros), text, left_ms = await pipeline.execute()
-        now = seconds + micros / 1_000_000
-        # It may have ended between the two.
-        return Note(text.decode(), now, left_ms / 1000) if text and left_ms > 0 else Note(None, now)
+            (seconds, micros), text, left_ms = await self._read([_key("note", name)])
+        now = int(seconds) + int(micros) / 1_000_000
+        return Note(None, now) if text is None else Note(text.decode(), now, left_ms / 1000)
 
     async def swap(self, name: str, before: str | None, after: str | None, keep_seconds: float) -> bool:
         """Put a text in a note's place if it still says what it said before; tell whether it did."""
