@@ -91,6 +91,7 @@ class PatientEngine:
     ) -> None:
         self._engine, self._limits, self._clock = engine, limits, clock
         self._shared = shared or InProcess(clock=clock)
+        self._note_name = f"engine {engine.name}"
         self._last = Cooldown(limits)
         # How far the clock of what is shared is ahead of ours.
         self._ahead = 0.0
@@ -133,10 +134,6 @@ class PatientEngine:
             raise
         await self._note(lambda cooldown, _: cooldown.succeeded(sent))
         return hits
-
-    @property
-    def _note_name(self) -> str:
-        return f"engine {self._engine.name}"
 
     def _see(self, note: Note) -> None:
         self._last, self._ahead = Cooldown.read(note.text, self._limits), note.now - self._clock()
