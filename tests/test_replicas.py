@@ -179,6 +179,21 @@ async def test_while_the_store_is_known_to_be_down_nobody_waits_for_it(redis_por
         await wire.set("refused")
 
 
+async def test_connections_that_were_closed_while_they_idled_are_no_outage(redis_port):
+    wire = Wire(redis_port)
+    await wire.set(None)
+    async with replica(wire._port, replace(HASTY, beat_seconds=600)) as one:
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(6):
+                    tasks.start_soon(one.note, "any")
+            assert not one.trouble
+            # Closes every connection, and takes new ones.
+            await wire.set(None)
+            await anyio.wait_all_tasks_blocked()
+        await wire.set("refused")
+
+
 async def test_a_store_that_forgets_its_scripts_is_told_them_again(redis_port, redis):
     async with replica(redis_port) as one:
         assert (await use(one))[0] == "x"

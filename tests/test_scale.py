@@ -47,7 +47,7 @@ async def until_degraded(both, degraded):
     """Wait until both servers tell that they do without this."""
     with anyio.fail_after(PATIENCE_SECONDS):
         for number in range(2):
-            while await both.degraded(number) != degraded:
+            while await both.degraded(number) != degraded:  # noqa: ASYNC110  (it sees by itself)
                 await anyio.sleep(0.1)
 
 
