@@ -151,24 +151,26 @@ class Cluster:
         """Tell what one server says that it does without."""
         return (await self.client.get(f"{self.bases[number]}/ready")).json()["degraded"]
 
-    async def up(self, *urls):
-        """Wait until all addresses answer."""
-        with anyio.fail_after(START_SECONDS):
-            for url in urls:
-                while not await self._answers(url):  # noqa: ASYNC110  (another process starts)
-                    await anyio.sleep(0.05)
-
-    async def _answers(self, url):
-        try:
-            return (await self.client.get(url)).status_code == 200
-        except httpx2.TransportError:
-            return False
-
     @property
     def asked_of(self):
         """Which servers nginx asked, by its log."""
         lines = (self.folder / "access.log").read_text().splitlines()
         return {address.rstrip(",") for line in lines for address in line.split()[:-1] if ":" in address}
+
+
+async def up(client, *urls):
+    """Wait until all addresses answer."""
+    with anyio.fail_after(START_SECONDS):
+        for url in urls:
+            while not await _answers(client, url):  # noqa: ASYNC110  (another process starts)
+                await anyio.sleep(0.05)
+
+
+async def _answers(client, url):
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 def redis_server(port, folder):
@@ -235,5 +237,5 @@ async def cluster(folder, *, shares=True):
             stack.push_async_callback(process.stop, signal.SIGKILL if process in servers else signal.SIGTERM)
         base = f"http://127.0.0.1:{port}"
         made = Cluster(site, engine, servers, bases, base, client, folder, redis, redis_port, keys)
-        await made.up(*(f"{each}/health" for each in (*bases, base)))
+        await up(client, *(f"{each}/health" for each in (*bases, base)))
         yield made

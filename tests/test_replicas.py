@@ -138,8 +138,10 @@ async def test_in_an_outage_each_goes_on_alone_and_afterwards_together(redis_por
     await wire.set(None)
     async with replica(wire._port, HASTY) as one:
         await one.change("before", lambda note: "known", 600)
+        assert await one.hit("before", 1)
         await wire.set(fault)
         assert (await one.note("before")).text == "known"
+        assert not await one.hit("before", 1)
         assert await use(one) == ("x", [True, False], 0)
         assert one.trouble == "does not answer: this process counts for itself"
         redis.flushall()

@@ -4,7 +4,7 @@
 """
 
 import signal
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 
 import anyio
@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 
 from retrieval.limits import FetchLimits
-from tests.cluster import A_MINUTE, AT_ONCE, MISSING, PAGES, cluster
+from tests import web as local
+from tests.cluster import A_MINUTE, AT_ONCE, MISSING, PAGES, cluster, free_port, nginx, up
 
 pytestmark = [
     pytest.mark.anyio,
@@ -180,6 +181,72 @@ async def test_the_record_of_a_run_is_asked_of_both(both):
     assert (both.folder / "access.log").read_text().splitlines()[-1].count("404") == 3
 
 
+@dataclass
+class Scripted(local.Web):
+    """A server that is well, and to what is posted answers as told, or closes the connection where told nothing."""
+
+    answer: local.Reply | None = None
+
+    async def reply(self, reply, reader, writer):
+        path = self.heads[-1].split()[1]
+        if path == b"/health":
+            reply = local.Reply(b"{}")
+        elif self.answer is None:
+            raise ConnectionResetError
+        else:
+            reply = self.answer
+        await super().reply(reply, reader, writer)
+
+    @property
+    def asked(self):
+        """How often more was asked of it than whether it is well."""
+        return self.hits.total() - self.hits["/health"]
+
+
+async def posted(folder, answer):
+    """Post once through nginx to two servers that answer alike; give the reply, and how often each was asked."""
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(local.running(Scripted(answer=answer))) for _ in range(2)]
+        port = free_port()
+        front = nginx(port, [each.port for each in servers], folder)
+        front.start()
+        stack.push_async_callback(front.stop)
+        base = f"http://127.0.0.1:{port}"
+        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=base, trust_env=False))
+        await up(client, f"{base}/health")
+        reply = await client.post("/v1/chat/completions", json={})
+    return reply, sorted(each.asked for each in servers)
+
+
+SAID = b'{"error": {"message": "said so"}}'
+
+
+async def test_what_was_refused_before_work_is_asked_of_all(tmp_path):
+    reply, asked_of = await posted(tmp_path, local.Reply(SAID, 503))
+    assert (reply.status_code, reply.json()["error"]["message"]) == (503, "said so")
+    # Once by the one that refused first, and once more by each.
+    assert asked_of == [1, 2]
+
+
+async def test_what_failed_after_work_is_not_done_again(tmp_path):
+    reply, asked_of = await posted(tmp_path, local.Reply(SAID, 503, (("x-should-retry", "false"),)))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "overloaded")
+    assert asked_of == [0, 1]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 504])
+async def test_other_errors_are_passed_on_as_they_are(tmp_path, status):
+    reply, asked_of = await posted(tmp_path, local.Reply(SAID, status))
+    assert (reply.status_code, reply.content) == (status, SAID)
+    assert asked_of == [0, 1]
+
+
+async def test_what_was_sent_to_a_server_that_breaks_off_is_not_posted_again(tmp_path):
+    reply, asked_of = await posted(tmp_path, None)
+    assert reply.status_code == 502
+    assert asked_of == [0, 1]
+
+
 # ---- what dies
 
 
@@ -203,7 +270,7 @@ async def test_either_server_is_killed_and_the_other_serves_on(both, number):
     assert len(after) >= 8
     assert {(each.status, each.read) for each in after} == {(200, PAGES)}
     assert both.site.most_open <= FetchLimits().per_host
-    await both.up(f"{both.bases[number]}/health")
+    await up(both.client, f"{both.bases[number]}/health")
 
 
 async def test_the_places_that_a_dead_server_held_are_freed(both):
@@ -222,7 +289,7 @@ async def test_the_places_that_a_dead_server_held_are_freed(both):
         reply = await both.ask(base=both.bases[1])
     both.servers[0].start()
     assert reply.json()["coverage"]["read"] == PAGES
-    await both.up(f"{both.bases[0]}/health")
+    await up(both.client, f"{both.bases[0]}/health")
 
 
 async def test_a_server_that_is_stopped_loses_no_question(both):
@@ -235,7 +302,9 @@ async def test_a_server_that_is_stopped_loses_no_question(both):
     outcomes = await asked(both, 24, meanwhile=stop)
     both.servers[0].start()
     assert [(each.status, each.read) for each in outcomes] == [(200, PAGES)] * 24
-    await both.up(f"{both.bases[0]}/health")
+    # One was refused by it, and answered by the other.
+    assert " 503 : " in (both.folder / "access.log").read_text()
+    await up(both.client, f"{both.bases[0]}/health")
 
 
 async def test_without_redis_answers_go_on_and_with_it_they_share_again(both):
