@@ -76,11 +76,11 @@ async def test_the_places_of_a_replica_that_died_end(redis_port, redis):
     dead = await anyio.to_thread.run_sync(
         RedisStore, f"redis://127.0.0.1:{redis_port}/0", replace(LIMITS, lease_seconds=0.3)
     )
-    assert await dead.take(Lease("host", 1, "dead"))
+    assert await dead.take(Lease("host", 2, "dead"))
     await dead.aclose()
     async with replica(redis_port) as other:
         with anyio.fail_after(30):
-            async with other.place("host", 1):
+            async with other.place("host", 2), other.place("host", 2):
                 assert "dead" not in leases(redis)
 
 
