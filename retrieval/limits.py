@@ -32,7 +32,8 @@ class CooldownLimits:
     """How long a failing engine is left alone: the first time and at most, doubled in between.
 
     `refused` is for engines that turn us away without naming a time, `fault` for any other failure. A time that the
-    engine names is honored up to `told_most_seconds`. Silence of `silent_seconds` is a failure too.
+    engine names is honored up to `told_most_seconds`. Silence of `silent_seconds` is a failure too. Failures of an
+    engine that nobody asks any more are forgotten after `kept_seconds`.
     """
 
     refused_first_seconds: float = 30.0
@@ -41,6 +42,7 @@ class CooldownLimits:
     fault_most_seconds: float = 8.0
     told_most_seconds: float = 3_600.0
     silent_seconds: float = 4.0
+    kept_seconds: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,24 @@ class BackoffLimits:
 
     max_wait_seconds: float = 3_600.0
     default_wait_seconds: float = 8.0
-    origins: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimits:
+    """What may be spent on what replicas must know of each other.
+
+    No call waits longer than `wait_seconds` for the store; one that failed is left alone until it answers again, which
+    is tried every `beat_seconds`. With each beat a replica renews its places: those of one that died end
+    `lease_seconds` after its last. Who waits for a place looks every `look_seconds`. Of `notes` a process remembers so
+    many.
+    """
+
+    wait_seconds: float = 0.5
+    beat_seconds: float = 2.0
+    lease_seconds: float = 10.0
+    look_seconds: float = 0.05
+    connections: int = 8
+    notes: int = 2_000
 
 
 @dataclass(frozen=True, slots=True)

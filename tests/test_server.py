@@ -33,6 +33,7 @@ from agent.types import (
     Timings,
     Usage,
 )
+from retrieval.shared import InProcess
 from tests.web import serving
 
 pytestmark = pytest.mark.anyio
@@ -67,6 +68,7 @@ class FakeModel:
 class FakeTools:
     def __init__(self, *, up=True):
         self.model = FakeModel(up=up)
+        self.shared = InProcess()
 
     async def check(self, *, live=False):
         return {"model": "ok" if self.model.up else "down", "search": "ok"}
