@@ -5,6 +5,7 @@ import ipaddress
 import json
 import re
 import threading
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
@@ -443,6 +444,7 @@ def policies(name):
     return named(of_kind("NetworkPolicy", documents()), name)["spec"]
 
 
+@cache
 def ways_to_the_web():
     (rule,) = policies("web")["egress"]
     assert {port["port"] for port in rule["ports"]} == {80, 443}
