@@ -1,0 +1,151 @@
+"""The arithmetic of docs/capacity.md: from rates that are measured or assumed to questions a minute, memory and cost.
+
+    python -m tests.benchmarks.capacity --cores 8 --read-rate 2000 --write-rate 400 --watts 400 --kwh-price 0.30
+
+Pure. What was measured here is a default and named MEASURED, what is assumed must be given. Reading and reasoning go on
+beside each other, on cores and on GPUs: the slower of the two is what a server does.
+"""
+
+import argparse
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from agent.settings import EFFORTS
+from agent.types import Effort
+from tests.benchmarks.tables import table
+
+# docs/benchmarks.md, throughput of reading: CPU seconds of a question of fifty pages, embedder included.
+MEASURED_CPU_SECONDS: Final = {"hashing": 1.0, "embedded": 4.5}
+# The same: memory of all processes with the embedded embedder at rest and what each question at work adds to it.
+MEASURED_REST_MB: Final = 780.0
+MEASURED_QUESTION_MB: Final = 15.0
+# docs/benchmarks.md, tokens: of the prompts of a question, plans included.
+MEASURED_PROMPT_TOKENS: Final[dict[Effort, int]] = {"low": 4_500, "medium": 9_000, "high": 27_000}
+# Of thought and answer together, the share of the effort's limits that is written. Assumed.
+WRITTEN_SHARE: Final = 0.5
+# Of cores and GPUs, the share that may be counted on: beyond it questions wait for each other.
+USED: Final = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What questions are answered with. Rates are tokens a second of all GPUs together, with many streams at once.
+
+    `read_rate` is of prompts, `write_rate` of thoughts and answers; `stream_rate` of one stream.
+    """
+
+    cores: float
+    read_rate: float
+    write_rate: float
+    stream_rate: float
+    effort: Effort = "medium"
+    cpu_seconds: float = MEASURED_CPU_SECONDS["embedded"]
+    written_share: float = WRITTEN_SHARE
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Tokens that the model reads for a question."""
+        return MEASURED_PROMPT_TOKENS[self.effort]
+
+    @property
+    def written_tokens(self) -> float:
+        """Tokens that the model writes for a question."""
+        profile = EFFORTS[self.effort]
+        return self.written_share * (profile.thinking_tokens + profile.answer_tokens)
+
+    @property
+    def readings_a_minute(self) -> float:
+        """Questions that the cores read for."""
+        return USED * self.cores * 60 / self.cpu_seconds
+
+    @property
+    def answers_a_minute(self) -> float:
+        """Questions that the GPUs answer."""
+        return USED * 60 / (self.prompt_tokens / self.read_rate + self.written_tokens / self.write_rate)
+
+    @property
+    def a_minute(self) -> float:
+        """Questions that are answered in a minute."""
+        return min(self.readings_a_minute, self.answers_a_minute)
+
+    @property
+    def seconds(self) -> float:
+        """How long one question takes: its own CPU seconds on two cores, its prompt, and its stream."""
+        return self.cpu_seconds / min(2.0, self.cores) + self.prompt_tokens / self.read_rate + self._streaming
+
+    @property
+    def _streaming(self) -> float:
+        return self.written_tokens / self.stream_rate
+
+    @property
+    def at_once(self) -> int:
+        """Questions at work at a time (Little, 1961): what WELLREAD_MAX_CONCURRENT must allow."""
+        return math.ceil(self.a_minute / 60 * self.seconds)
+
+    @property
+    def memory_gb(self) -> float:
+        """Memory of the server, without the model's."""
+        return (MEASURED_REST_MB + self.at_once * MEASURED_QUESTION_MB) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What is paid, in one currency: for electricity, for the machines by the hour, for a thousand searches."""
+
+    watts: float = 0.0
+    kwh_price: float = 0.0
+    hour_price: float = 0.0
+    thousand_searches_price: float = 0.0
+    searches: float = 1.0
+
+
+def thousand_questions(machine: Machine, prices: Prices, load: float = 1.0) -> float:
+    """Return the price of a thousand questions. `load` is the share of the time in which questions come, 0 to 1."""
+    hours = 1_000 / machine.a_minute / 60 / load
+    machines = hours * (prices.hour_price + prices.watts / 1_000 * prices.kwh_price)
+    return machines + prices.searches * prices.thousand_searches_price
+
+
+def main() -> None:
+    """Print one machine's figures."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--cores", type=float, required=True)
+    cli.add_argument("--read-rate", type=float, required=True, help="tokens/s of prompts, all GPUs together")
+    cli.add_argument("--write-rate", type=float, required=True, help="tokens/s written, all streams together")
+    cli.add_argument("--stream-rate", type=float, default=25.0, help="tokens/s of one stream (%(default)s)")
+    cli.add_argument("--effort", choices=sorted(EFFORTS), default="medium")
+    cli.add_argument("--cpu-seconds", type=float, default=MEASURED_CPU_SECONDS["embedded"], help="(%(default)s)")
+    cli.add_argument("--written-share", type=float, default=WRITTEN_SHARE, help="of the limits (%(default)s)")
+    cli.add_argument("--load", type=float, default=1.0, help="share of the time in which questions come (%(default)s)")
+    cli.add_argument("--watts", type=float, default=0.0)
+    cli.add_argument("--kwh-price", type=float, default=0.0)
+    cli.add_argument("--hour-price", type=float, default=0.0, help="of the machines together")
+    cli.add_argument("--thousand-searches-price", type=float, default=0.0)
+    cli.add_argument("--searches", type=float, default=1.0, help="paid searches a question (%(default)s)")
+    args = cli.parse_args()
+    machine = Machine(
+        *(args.cores, args.read_rate, args.write_rate, args.stream_rate),
+        *(args.effort, args.cpu_seconds, args.written_share),
+    )
+    prices = Prices(args.watts, args.kwh_price, args.hour_price, args.thousand_searches_price, args.searches)
+    print(report(machine, prices, args.load))
+
+
+def report(machine: Machine, prices: Prices, load: float) -> str:
+    """Write the figures of one machine."""
+    rows: list[list[object]] = [
+        ["tokens a question: read, written", f"{machine.prompt_tokens:.0f}, {machine.written_tokens:.0f}"],
+        ["questions a minute that the cores read for", round(machine.readings_a_minute, 1)],
+        ["questions a minute that the GPUs answer", round(machine.answers_a_minute, 1)],
+        ["questions a minute", round(machine.a_minute, 1)],
+        ["seconds a question", round(machine.seconds)],
+        ["questions at once", machine.at_once],
+        ["GB of memory beside the model", round(machine.memory_gb, 1)],
+        ["price of a thousand questions", f"{thousand_questions(machine, prices, load):.2f}"],
+    ]
+    return table(["figure", ""], rows)
+
+
+if __name__ == "__main__":
+    main()
