@@ -21,6 +21,8 @@ from agent.models.embedded import WEIGHTS, EmbeddedModel
 from agent.reason import ModelEvent, ModelInfo, Prompt
 from agent.settings import EFFORTS
 from agent.types import Effort, Event, Message, Question
+from retrieval.search import SearchEngine
+from retrieval.types import Hit, Query
 from retrieval.weights import draw_progress, ensure
 from tests.benchmarks import servers
 from tests.benchmarks.tables import table, write
@@ -57,6 +59,32 @@ class Counting(EchoModel):
                 yield event
 
 
+@dataclass(slots=True)
+class Counted:
+    """A search engine whose requests are counted: each is a result page, which paid ones are paid for."""
+
+    engine: SearchEngine
+    requests: int = 0
+
+    @property
+    def name(self) -> str:
+        """The engine's own name."""
+        return self.engine.name
+
+    async def search(self, query: Query, page: int) -> tuple[Hit, ...]:
+        """Count, and ask."""
+        self.requests += 1
+        return await self.engine.search(query, page)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one question took."""
+
+    model: Counting
+    engine: Counted
+
+
 def main() -> None:
     """Count and write."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,18 +98,20 @@ def main() -> None:
     write("tokens", f"Medians of {len(asked)} questions, half of them Russian.\n\n{report(counted)}")
 
 
-async def measured(web: str, asked: list[str]) -> dict[Effort, list[Counting]]:
+async def measured(web: str, asked: list[str]) -> dict[Effort, list[Asked]]:
     """Ask all questions at every effort; gives what was counted for each."""
     settings = servers.settings(web, WELLREAD_EMBEDDER="hashing")
     weights = WEIGHTS["0.5b"]
     path = await anyio.to_thread.run_sync(ensure, weights, settings.models_dir, draw_progress)
-    found: dict[Effort, list[Counting]] = {effort: [] for effort in EFFORTS}
+    found: dict[Effort, list[Asked]] = {effort: [] for effort in EFFORTS}
     async with EmbeddedModel(path, weights.name, WINDOW) as counter, open_tools(settings) as tools:
         for effort, counted in found.items():
             for text in asked:
-                counted.append(Counting(counter))
+                one = Asked(Counting(counter), Counted(tools.engines[0]))
                 question = Question((Message("user", text),), effort)
-                await pipeline.answer(question, replace(tools, model=counted[-1]), _unheard)
+                given = replace(tools, model=one.model, engines=[one.engine], live_engines=())
+                await pipeline.answer(question, given, _unheard)
+                counted.append(one)
     return found
 
 
@@ -89,20 +119,27 @@ async def _unheard(event: Event) -> None:
     pass
 
 
-def report(counted: dict[Effort, list[Counting]]) -> str:
+def report(counted: dict[Effort, list[Asked]]) -> str:
     """Write a row for each effort."""
     rows = [
         [
             effort,
-            round(median(sum(one.answers) for one in runs)),
-            median(len(one.plans) for one in runs),
-            round(median(sum(one.plans) for one in runs)),
+            round(median(sum(one.model.answers) for one in runs)),
+            median(len(one.model.plans) for one in runs),
+            round(median(sum(one.model.plans) for one in runs)),
+            median(one.engine.requests for one in runs),
             EFFORTS[effort].thinking_tokens,
             EFFORTS[effort].answer_tokens,
         ]
         for effort, runs in counted.items()
     ]
-    head = ["effort", "tokens of the prompt", "calls for plans", "tokens of their prompts"]
+    head = [
+        "effort",
+        "tokens of the prompt",
+        "calls for plans",
+        "tokens of their prompts",
+        "requests of a search engine",
+    ]
     return table([*head, "thought, at most", "answer, at most"], rows)
 
 
