@@ -68,7 +68,7 @@ class FakeTools:
     def __init__(self, *, up=True):
         self.model = FakeModel(up=up)
 
-    async def check(self, *, live=False):
+    async def check(self):
         return {"model": "ok" if self.model.up else "down", "search": "ok"}
 
     def degraded(self):
