@@ -1,27 +1,35 @@
 """The arithmetic of docs/capacity.md: from rates that are measured or assumed to questions a minute, memory and cost.
 
     python -m tests.benchmarks.capacity --cores 8 --read-rate 2000 --write-rate 400 --watts 400 --kwh-price 0.30
+    python -m tests.benchmarks.capacity --document
 
-Pure. What was measured here is a default and named MEASURED, what is assumed must be given. Reading and reasoning go on
-beside each other, on cores and on GPUs: the slower of the two is what a server does.
+What was measured is a default and named MEASURED, what is assumed must be given or is named so. Reading and reasoning
+go on beside each other, on cores and on GPUs: the slower of the two is what a server does. `--document` writes the
+tables of docs/capacity.md.
 """
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.settings import EFFORTS
 from agent.types import Effort
-from tests.benchmarks.tables import table
+from tests.benchmarks.tables import ROOT, placed, table
 
-# docs/benchmarks.md, throughput of reading: CPU seconds of a question of fifty pages, embedder included.
-MEASURED_CPU_SECONDS: Final = {"hashing": 1.0, "embedded": 4.5}
-# The same: memory of all processes with the embedded embedder at rest and what each question at work adds to it.
-MEASURED_REST_MB: Final = 780.0
-MEASURED_QUESTION_MB: Final = 15.0
+DOCUMENT: Final = ROOT / "docs" / "capacity.md"
+# docs/benchmarks.md, throughput of reading: CPU seconds of a question of fifty pages, all processes, one at a time.
+# With the hashing embedder nearly nothing of it is for vectors: so much remains where a GPU or another server makes them.
+MEASURED_CPU_SECONDS: Final = {"hashing": 1.0, "embedded": 4.6}
+# The same with the embedded embedder: memory of all processes at most, and what each question more at a time adds. And
+# what a server gathers in hours of work (load: 786 MB with the hashing embedder, which begins with 367).
+MEASURED_START_MB: Final = 834.0
+MEASURED_GATHERED_MB: Final = 420.0
+MEASURED_QUESTION_MB: Final = 5.0
 # docs/benchmarks.md, tokens: of the prompts of a question, plans included.
 MEASURED_PROMPT_TOKENS: Final[dict[Effort, int]] = {"low": 4_500, "medium": 9_000, "high": 27_000}
+# The same: result pages that are asked for, which search APIs count as searches.
+MEASURED_SEARCHES: Final[dict[Effort, float]] = {"low": 1, "medium": 1, "high": 1}
 # Of thought and answer together, the share of the effort's limits that is written. Assumed.
 WRITTEN_SHARE: Final = 0.5
 # Of cores and GPUs, the share that may be counted on: beyond it questions wait for each other.
@@ -86,7 +94,7 @@ class Machine:
     @property
     def memory_gb(self) -> float:
         """Memory of the server, without the model's."""
-        return (MEASURED_REST_MB + self.at_once * MEASURED_QUESTION_MB) / 1000
+        return (MEASURED_START_MB + MEASURED_GATHERED_MB + self.at_once * MEASURED_QUESTION_MB) / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +115,45 @@ def thousand_questions(machine: Machine, prices: Prices, load: float = 1.0) -> f
     return machines + prices.searches * prices.thousand_searches_price
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A machine of the document. Its rates and prices are assumed: none was measured."""
+
+    what: str
+    machine: Machine
+    prices: Prices
+
+
+KWH: Final = 0.30
+EXAMPLES: Final = (
+    Example(
+        "home: 8 cores, one 24 GB card, a 7B distill in 8 bits, electricity alone",
+        Machine(8, 5_000, 800, 50),
+        Prices(watts=550, kwh_price=KWH),
+    ),
+    Example(
+        "server: 16 cores, one 80 GB card, a 32B distill in 8 bits, rented",
+        Machine(16, 8_000, 1_500, 35),
+        Prices(hour_price=3.0),
+    ),
+    Example(
+        "cluster: 64 cores, eight 80 GB cards, a 70B distill on two cards each, rented",
+        Machine(64, 20_000, 4_800, 30),
+        Prices(hour_price=24.0),
+    ),
+)
+CORES: Final = (2, 4, 8, 16, 32, 64)
+EFFORT_ORDER: Final[tuple[Effort, ...]] = ("low", "medium", "high")
+IDLE_LOAD: Final = 0.1
+
+
 def main() -> None:
-    """Print one machine's figures."""
+    """Print one machine's figures, or write the document's."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--cores", type=float, required=True)
-    cli.add_argument("--read-rate", type=float, required=True, help="tokens/s of prompts, all GPUs together")
-    cli.add_argument("--write-rate", type=float, required=True, help="tokens/s written, all streams together")
+    cli.add_argument("--document", action="store_true", help="write the tables of docs/capacity.md")
+    cli.add_argument("--cores", type=float, default=8)
+    cli.add_argument("--read-rate", type=float, default=5_000, help="tokens/s of prompts, all GPUs (%(default)s)")
+    cli.add_argument("--write-rate", type=float, default=800, help="tokens/s written, all streams (%(default)s)")
     cli.add_argument("--stream-rate", type=float, default=25.0, help="tokens/s of one stream (%(default)s)")
     cli.add_argument("--effort", choices=sorted(EFFORTS), default="medium")
     cli.add_argument("--cpu-seconds", type=float, default=MEASURED_CPU_SECONDS["embedded"], help="(%(default)s)")
@@ -124,12 +165,78 @@ def main() -> None:
     cli.add_argument("--thousand-searches-price", type=float, default=0.0)
     cli.add_argument("--searches", type=float, default=1.0, help="paid searches a question (%(default)s)")
     args = cli.parse_args()
+    if args.document:
+        DOCUMENT.write_text(placed(DOCUMENT.read_text(encoding="utf-8"), "capacity", document()), encoding="utf-8")
+        return
     machine = Machine(
         *(args.cores, args.read_rate, args.write_rate, args.stream_rate),
         *(args.effort, args.cpu_seconds, args.written_share),
     )
     prices = Prices(args.watts, args.kwh_price, args.hour_price, args.thousand_searches_price, args.searches)
     print(report(machine, prices, args.load))
+
+
+def document() -> str:
+    """Write the tables of the document."""
+    reading: list[list[object]] = [
+        [cores, *(round(Machine(cores, 1, 1, 1, cpu_seconds=cost).readings_a_minute, 1) for cost in _costs())]
+        for cores in CORES
+    ]
+    efforts: list[list[object]] = [_tokens(effort) for effort in EFFORT_ORDER]
+    worked = [_worked(example, effort) for example in EXAMPLES for effort in EFFORT_ORDER]
+    return (
+        "\n\n".join(
+            [
+                "Reading, medium effort, nothing cached:",
+                table(
+                    ["cores", "questions a minute, embedded embedder", "vectors made by a GPU or elsewhere"], reading
+                ),
+                "Tokens of a question:",
+                table(
+                    ["effort", "read", "written (assumed: half of the limits)", "requests of a search engine"], efforts
+                ),
+                f"Whole questions; price of electricity {KWH:.2f} a kWh, searches not in the price:",
+                table(
+                    [
+                        "machine",
+                        "effort",
+                        "questions a minute",
+                        "the limit",
+                        "seconds each",
+                        "at once",
+                        "GB beside the model",
+                    ]
+                    + ["1,000 questions", f"the same at {IDLE_LOAD:.0%} load"],
+                    worked,
+                ),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _costs() -> tuple[float, float]:
+    return MEASURED_CPU_SECONDS["embedded"], MEASURED_CPU_SECONDS["hashing"]
+
+
+def _tokens(effort: Effort) -> list[object]:
+    machine = Machine(1, 1, 1, 1, effort)
+    return [effort, f"{machine.prompt_tokens:,.0f}", f"{machine.written_tokens:,.0f}", MEASURED_SEARCHES[effort]]
+
+
+def _worked(example: Example, effort: Effort) -> list[object]:
+    machine = replace(example.machine, effort=effort)
+    return [
+        example.what,
+        effort,
+        round(machine.a_minute, 1),
+        "cores" if machine.readings_a_minute < machine.answers_a_minute else "GPUs",
+        round(machine.seconds),
+        machine.at_once,
+        round(machine.memory_gb, 1),
+        f"{thousand_questions(machine, example.prices):.2f}",
+        f"{thousand_questions(machine, example.prices, IDLE_LOAD):.2f}",
+    ]
 
 
 def report(machine: Machine, prices: Prices, load: float) -> str:

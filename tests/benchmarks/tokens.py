@@ -9,7 +9,7 @@ a model writes is no part of this. Calls that plan the search, or ask what it la
 import argparse
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 import anyio
@@ -31,16 +31,14 @@ WINDOW = 32_768
 SETS = ("rurag", "clapnq")
 
 
-@dataclass(slots=True)
 class Counting(EchoModel):
     """The scripted model, whose prompts are counted by a real one's tokenizer: those of answers, and of plans."""
 
-    counter: EmbeddedModel
-    answers: list[int] = field(default_factory=list)
-    plans: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, counter: EmbeddedModel) -> None:
         super().__init__()
+        self.counter = counter
+        self.answers: list[int] = []
+        self.plans: list[int] = []
 
     async def info(self) -> ModelInfo:
         """Tell of a fast model with a usual window."""
