@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.benchmarks.capacity import USED, Machine, Prices, thousand_questions
+from tests.benchmarks.capacity import DOCUMENT, USED, Machine, Prices, document, thousand_questions
 
 RATE = st.floats(1.0, 1e5)
 MACHINES = st.builds(Machine, st.floats(0.5, 1e3), RATE, RATE, RATE, st.sampled_from(["low", "medium", "high"]))
@@ -37,9 +37,16 @@ def test_more_effort_never_does_more(machine):
 
 
 @given(MACHINES, st.floats(0.01, 1.0), st.floats(0, 1e4), st.floats(0, 1e2))
-def test_what_is_idle_costs_more_a_question(machine, load, watts, price):
-    prices = Prices(watts=watts, kwh_price=price)
-    assert thousand_questions(machine, prices, load) >= thousand_questions(machine, prices) >= 0
+def test_what_is_rented_and_idle_costs_more_a_question(machine, load, watts, price):
+    prices = Prices(watts=watts, idle_watts=watts / 5, kwh_price=price, hour_price=price)
+    full = thousand_questions(machine, prices)
+    assert thousand_questions(machine, prices, load) >= full * 0.999999 >= 0
+    at_work_alone = Prices(watts=watts, kwh_price=price)
+    assert thousand_questions(machine, at_work_alone, load) == pytest.approx(thousand_questions(machine, at_work_alone))
+
+
+def test_the_document_holds_what_the_arithmetic_says():
+    assert document() in DOCUMENT.read_text()
 
 
 def test_the_formulas_by_hand():

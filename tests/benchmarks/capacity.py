@@ -19,17 +19,21 @@ from tests.benchmarks.tables import ROOT, placed, table
 
 DOCUMENT: Final = ROOT / "docs" / "capacity.md"
 # docs/benchmarks.md, throughput of reading: CPU seconds of a question of fifty pages, all processes, one at a time.
-# With the hashing embedder nearly nothing of it is for vectors: so much remains where a GPU or another server makes them.
+# With the hashing embedder little of it is for vectors: so much remains where a GPU or another server makes them.
 MEASURED_CPU_SECONDS: Final = {"hashing": 1.0, "embedded": 4.6}
+# The same with the hashing embedder, of the server's own process.
+MEASURED_OWN_SECONDS: Final = 0.66
 # The same with the embedded embedder: memory of all processes at most, and what each question more at a time adds. And
 # what a server gathers in hours of work (load: 786 MB with the hashing embedder, which begins with 367).
 MEASURED_START_MB: Final = 834.0
 MEASURED_GATHERED_MB: Final = 420.0
 MEASURED_QUESTION_MB: Final = 5.0
 # docs/benchmarks.md, tokens: of the prompts of a question, plans included.
-MEASURED_PROMPT_TOKENS: Final[dict[Effort, int]] = {"low": 4_500, "medium": 9_000, "high": 27_000}
-# The same: result pages that are asked for, which search APIs count as searches.
-MEASURED_SEARCHES: Final[dict[Effort, float]] = {"low": 1, "medium": 1, "high": 1}
+MEASURED_PROMPT_TOKENS: Final[dict[Effort, int]] = {"low": 4_080, "medium": 8_440, "high": 19_480}
+# The same: result pages of ten that are asked for; search APIs count each as a search.
+MEASURED_SEARCHES: Final[dict[Effort, float]] = {"low": 5, "medium": 21, "high": 21}
+# Reading beside that of medium effort: fifteen pages (docs/benchmarks.md, cost against pages), three rounds at most.
+READING: Final[dict[Effort, float]] = {"low": 0.6, "medium": 1.0, "high": 3.0}
 # Of thought and answer together, the share of the effort's limits that is written. Assumed.
 WRITTEN_SHARE: Final = 0.5
 # Of cores and GPUs, the share that may be counted on: beyond it questions wait for each other.
@@ -40,7 +44,8 @@ USED: Final = 0.7
 class Machine:
     """What questions are answered with. Rates are tokens a second of all GPUs together, with many streams at once.
 
-    `read_rate` is of prompts, `write_rate` of thoughts and answers; `stream_rate` of one stream.
+    `read_rate` is of prompts, `write_rate` of thoughts and answers; `stream_rate` of one stream. `cpu_seconds` are
+    those of a question at medium effort.
     """
 
     cores: float
@@ -63,9 +68,14 @@ class Machine:
         return self.written_share * (profile.thinking_tokens + profile.answer_tokens)
 
     @property
+    def reading_seconds(self) -> float:
+        """CPU seconds of a question at this effort."""
+        return self.cpu_seconds * READING[self.effort]
+
+    @property
     def readings_a_minute(self) -> float:
         """Questions that the cores read for."""
-        return USED * self.cores * 60 / self.cpu_seconds
+        return USED * self.cores * 60 / self.reading_seconds
 
     @property
     def answers_a_minute(self) -> float:
@@ -80,7 +90,7 @@ class Machine:
     @property
     def seconds(self) -> float:
         """How long one question takes: its own CPU seconds on two cores, its prompt, and its stream."""
-        return self.cpu_seconds / min(2.0, self.cores) + self.prompt_tokens / self.read_rate + self._streaming
+        return self.reading_seconds / min(2.0, self.cores) + self.prompt_tokens / self.read_rate + self._streaming
 
     @property
     def _streaming(self) -> float:
@@ -92,16 +102,26 @@ class Machine:
         return math.ceil(self.a_minute / 60 * self.seconds)
 
     @property
+    def processes(self) -> int:
+        """Servers that are needed: Python runs in one thread of each at a time, workers and vectors aside."""
+        return math.ceil(self.a_minute * MEASURED_OWN_SECONDS * READING[self.effort] / 60 / USED)
+
+    @property
     def memory_gb(self) -> float:
-        """Memory of the server, without the model's."""
-        return (MEASURED_START_MB + MEASURED_GATHERED_MB + self.at_once * MEASURED_QUESTION_MB) / 1000
+        """Memory of the servers, without the model's."""
+        each = MEASURED_START_MB + MEASURED_GATHERED_MB
+        return (self.processes * each + self.at_once * MEASURED_QUESTION_MB) / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What is paid, in one currency: for electricity, for the machines by the hour, for a thousand searches."""
+    """What is paid, in one currency: for electricity, for the machines by the hour, for a thousand searches.
+
+    `watts` are those at work, `idle_watts` those without.
+    """
 
     watts: float = 0.0
+    idle_watts: float = 0.0
     kwh_price: float = 0.0
     hour_price: float = 0.0
     thousand_searches_price: float = 0.0
@@ -111,7 +131,8 @@ class Prices:
 def thousand_questions(machine: Machine, prices: Prices, load: float = 1.0) -> float:
     """Return the price of a thousand questions. `load` is the share of the time in which questions come, 0 to 1."""
     hours = 1_000 / machine.a_minute / 60 / load
-    machines = hours * (prices.hour_price + prices.watts / 1_000 * prices.kwh_price)
+    watts = load * prices.watts + (1 - load) * prices.idle_watts
+    machines = hours * (prices.hour_price + watts / 1_000 * prices.kwh_price)
     return machines + prices.searches * prices.thousand_searches_price
 
 
@@ -127,17 +148,17 @@ class Example:
 KWH: Final = 0.30
 EXAMPLES: Final = (
     Example(
-        "home: 8 cores, one 24 GB card, a 7B distill in 8 bits, electricity alone",
+        "home, 8 cores",
         Machine(8, 5_000, 800, 50),
-        Prices(watts=550, kwh_price=KWH),
+        Prices(watts=550, idle_watts=100, kwh_price=KWH),
     ),
     Example(
-        "server: 16 cores, one 80 GB card, a 32B distill in 8 bits, rented",
+        "server, 16 cores",
         Machine(16, 8_000, 1_500, 35),
         Prices(hour_price=3.0),
     ),
     Example(
-        "cluster: 64 cores, eight 80 GB cards, a 70B distill on two cards each, rented",
+        "cluster, 64 cores",
         Machine(64, 20_000, 4_800, 30),
         Prices(hour_price=24.0),
     ),
@@ -160,6 +181,7 @@ def main() -> None:
     cli.add_argument("--written-share", type=float, default=WRITTEN_SHARE, help="of the limits (%(default)s)")
     cli.add_argument("--load", type=float, default=1.0, help="share of the time in which questions come (%(default)s)")
     cli.add_argument("--watts", type=float, default=0.0)
+    cli.add_argument("--idle-watts", type=float, default=0.0)
     cli.add_argument("--kwh-price", type=float, default=0.0)
     cli.add_argument("--hour-price", type=float, default=0.0, help="of the machines together")
     cli.add_argument("--thousand-searches-price", type=float, default=0.0)
@@ -172,7 +194,10 @@ def main() -> None:
         *(args.cores, args.read_rate, args.write_rate, args.stream_rate),
         *(args.effort, args.cpu_seconds, args.written_share),
     )
-    prices = Prices(args.watts, args.kwh_price, args.hour_price, args.thousand_searches_price, args.searches)
+    prices = Prices(
+        *(args.watts, args.idle_watts, args.kwh_price, args.hour_price),
+        *(args.thousand_searches_price, args.searches),
+    )
     print(report(machine, prices, args.load))
 
 
@@ -184,35 +209,18 @@ def document() -> str:
     ]
     efforts: list[list[object]] = [_tokens(effort) for effort in EFFORT_ORDER]
     worked = [_worked(example, effort) for example in EXAMPLES for effort in EFFORT_ORDER]
-    return (
-        "\n\n".join(
-            [
-                "Reading, medium effort, nothing cached:",
-                table(
-                    ["cores", "questions a minute, embedded embedder", "vectors made by a GPU or elsewhere"], reading
-                ),
-                "Tokens of a question:",
-                table(
-                    ["effort", "read", "written (assumed: half of the limits)", "requests of a search engine"], efforts
-                ),
-                f"Whole questions; price of electricity {KWH:.2f} a kWh, searches not in the price:",
-                table(
-                    [
-                        "machine",
-                        "effort",
-                        "questions a minute",
-                        "the limit",
-                        "seconds each",
-                        "at once",
-                        "GB beside the model",
-                    ]
-                    + ["1,000 questions", f"the same at {IDLE_LOAD:.0%} load"],
-                    worked,
-                ),
-            ]
-        )
-        + "\n"
-    )
+    head = ["machine", "effort", "questions a minute", "the limit", "seconds each", "at once"]
+    head += ["servers", "GB beside the model"]
+    head += ["1,000 questions", f"the same at {IDLE_LOAD:.0%} load"]
+    parts = [
+        "Reading, medium effort, nothing cached:",
+        table(["cores", "questions a minute, embedded embedder", "vectors made by a GPU or elsewhere"], reading),
+        "Tokens of a question:",
+        table(["effort", "read", "written (assumed: half of the limits)", "requests of a search engine"], efforts),
+        "Whole questions, paid searches not in the price:",
+        table(head, worked),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _costs() -> tuple[float, float]:
@@ -233,6 +241,7 @@ def _worked(example: Example, effort: Effort) -> list[object]:
         "cores" if machine.readings_a_minute < machine.answers_a_minute else "GPUs",
         round(machine.seconds),
         machine.at_once,
+        machine.processes,
         round(machine.memory_gb, 1),
         f"{thousand_questions(machine, example.prices):.2f}",
         f"{thousand_questions(machine, example.prices, IDLE_LOAD):.2f}",
@@ -248,6 +257,7 @@ def report(machine: Machine, prices: Prices, load: float) -> str:
         ["questions a minute", round(machine.a_minute, 1)],
         ["seconds a question", round(machine.seconds)],
         ["questions at once", machine.at_once],
+        ["servers", machine.processes],
         ["GB of memory beside the model", round(machine.memory_gb, 1)],
         ["price of a thousand questions", f"{thousand_questions(machine, prices, load):.2f}"],
     ]
