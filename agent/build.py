@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from agent.errors import BadSettings
 from agent.reason import Model
-from agent.remember import Remembering, open_cache
+from agent.remember import Embedders, Remembering, open_cache, open_memory
 from agent.settings import Settings
 from agent.telemetry import trace_headers
 from agent.tools import Dispensable, Tools
@@ -95,6 +95,7 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
         if elsewhere is None:
             # First: what the workers need is loaded beside all that follows.
             await anyio.to_thread.run_sync(prepare_workers)
+        own_nets = tuple(nets)
         await anyio.to_thread.run_sync(language.prepare)
         remembering = await _remembering(settings, stack)
         shared = await _shared(settings, stack)
@@ -103,13 +104,22 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
         model = await _model(settings, stack)
         reading = elsewhere.reading if elsewhere else await _reading(settings, stack, nets, remembering, shared)
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
+        engines = [remembering.engine(engine) for engine in live] if remembering else live
+        embedder = remembering.embedder(embedding.embedder, embedding.name) if remembering else embedding.embedder
+        fetcher = reading.fetcher
+        remembered = await open_memory(
+            settings, own_nets, Embedders(embedding.name, embedding.embedder, embedder), stack
+        )
+        if remembered is not None:
+            engines = [*engines, remembered.engine()]
+            fetcher, embedder = remembered.pages(fetcher), remembered.embedder
         yield Tools(
             settings,
             model,
-            [remembering.engine(engine) for engine in live] if remembering else live,
-            await _with_files(reading.fetcher, settings),
+            engines,
+            await _with_files(fetcher, settings),
             reading.extractor,
-            remembering.embedder(embedding.embedder, embedding.name) if remembering else embedding.embedder,
+            embedder,
             reranker,
             rank_limits=FAST if embedding.fast else RankLimits(),
             live_engines=live,
@@ -117,9 +127,11 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
                 cache=remembering and remembering.cache,
                 embedder=embedding.embedder,
                 reranker=reranker,
+                memory=remembered and remembered.memory,
                 shared=shared,
             ),
             shared=shared,
+            keeper=remembered.keeper if remembered else None,
         )
 
 

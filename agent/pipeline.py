@@ -95,6 +95,7 @@ async def read(
     rounds = Rounds(question, plan, _fetch_limits(question, tools, pages), tools, emit, known)
     await rounds.first()
     await _fill_gaps(rounds, 1 if question.exact else effort.rounds, until, again)
+    rounds.remember()
     packing = time.monotonic()
     passages = of_best_pages(rounds.ranking.passages, question.max_sources)
     if room is not None:

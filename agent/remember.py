@@ -1,9 +1,10 @@
-"""Opens the cache that WELLREAD_CACHE names, and puts it before what is slow: engines, pages, the embedder.
+"""Opens the cache that WELLREAD_CACHE names and the memory of WELLREAD_MEMORY, and puts them before what is slow.
 
 Only what is the same for every user of this server is remembered: it sends sites no cookies and no credentials, so a
 page is what anybody here would be sent. The user's own files are not: neither their search nor their pages.
 """
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ import anyio.to_thread
 
 from agent.errors import BadSettings
 from agent.settings import Settings, cache_dir
-from retrieval.cache import Cache, TolerantCache
+from retrieval.cache import Cache, TolerantCache, key
 from retrieval.cached import CachedEmbedder, CachedEngine, CachedPages, ConditionalFetcher
-from retrieval.errors import CacheUnavailable
-from retrieval.limits import CacheLimits
+from retrieval.errors import CacheUnavailable, MemoryUnavailable
+from retrieval.guard import AllowedNet, Guard
+from retrieval.limits import CacheLimits, MemoryLimits
+from retrieval.memory import Memory, TolerantMemory
 from retrieval.rank import Embedder
-from retrieval.read import PageExtractor
+from retrieval.read import PageExtractor, PageFetcher
+from retrieval.remembering import Keeper, RememberedEmbedder, RememberedPages
 from retrieval.search import SearchEngine
 
 FILE = "cache.sqlite"
@@ -27,6 +31,10 @@ KNOWN = "known are sqlite, a path such as /var/cache/wellread.sqlite, redis://ho
 EVERYBODY = "everybody"
 # Their results are the user's own, or lead to a port that another start does not have; and both cost nothing.
 NOT_REMEMBERED = frozenset({"local", "sample"})
+QDRANT = ("qdrant+http://", "qdrant+https://")
+MEMORY_KNOWN = "known are a folder such as /var/lib/wellread/memory, qdrant+http://host:6333 and off"
+# Another number where vectors or texts are made so differently that the old ones must not be used.
+MEMORY_FORM = "1"
 
 
 async def open_cache(settings: Settings, stack: AsyncExitStack) -> Cache | None:
@@ -109,3 +117,83 @@ class Remembering:
             return None
         model = f"{name}\n{self.settings.embedder_url or ''}\n{self.settings.embedder_model or ''}\n{self.code}"
         return CachedEmbedder(embedder, self.cache, self.limits, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedders:
+    """The embedder that computes, and the one before it that may look vectors up; `name` is the setting's."""
+
+    name: str
+    computing: Embedder | None
+    asked: Embedder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A memory that is open: one more engine, and what stands before the fetcher and the embedder."""
+
+    memory: TolerantMemory
+    embedder: RememberedEmbedder
+    keeper: Keeper
+    limits: MemoryLimits
+
+    def engine(self) -> SearchEngine:
+        """Return the engine that searches it."""
+        from retrieval.engines.memory import MemoryEngine
+
+        return MemoryEngine(self.memory, self.embedder, self.limits)
+
+    def pages(self, fetcher: PageFetcher) -> PageFetcher:
+        """Put it before the fetching of web pages."""
+        return RememberedPages(fetcher, self.memory, self.limits)
+
+
+async def open_memory(
+    settings: Settings, nets: Sequence[AllowedNet], embedders: Embedders, stack: AsyncExitStack
+) -> Remembered | None:
+    """Open the memory; None when it is off. Raises BadSettings.
+
+    `nets` are those that the settings allow: nothing is kept of a web of this machine that another start does not have.
+    """
+    where = settings.memory.get_secret_value().strip()
+    if where == "off":
+        return None
+    if embedders.computing is None or embedders.asked is None:
+        raise BadSettings("WELLREAD_MEMORY: a memory is searched by vectors. Set WELLREAD_EMBEDDER, or set it to off.")
+    limits = MemoryLimits()
+    try:
+        store = await anyio.to_thread.run_sync(_memory, where, _space(settings, embedders.name), limits)
+    except MemoryUnavailable as error:
+        raise BadSettings(f"WELLREAD_MEMORY: {error}. Name another place, or set it to off.") from error
+    memory = TolerantMemory(store, limits)
+    stack.push_async_callback(anyio.to_thread.run_sync, memory.close)
+    knowing = RememberedEmbedder(embedders.asked, memory, limits)
+    guard = Guard(tuple(nets))
+    keeper = Keeper(memory, embedders.computing, lambda: knowing.idle_seconds, limits, guard.may_permit)
+    return Remembered(memory, knowing, await stack.enter_async_context(keeper), limits)
+
+
+def _space(settings: Settings, name: str) -> str:
+    """Name what must not be mixed: the vectors of one embedder, and pages had under the same settings of fetching."""
+    made_by = (name, settings.embedder_url or "", settings.embedder_model or "")
+    return key("memory", MEMORY_FORM, EVERYBODY, settings.robots, *sorted(settings.allow_nets), *made_by).hex()[:16]
+
+
+def _memory(where: str, space: str, limits: MemoryLimits) -> Memory:
+    if where.startswith(QDRANT):
+        return _qdrant(where, space, limits)
+    if "://" in where or "/" not in where:
+        raise BadSettings(f"WELLREAD_MEMORY: neither a known store nor a path; {MEMORY_KNOWN}.")
+    from retrieval.memories.disk import DiskMemory
+
+    return DiskMemory(Path(where).expanduser(), space, limits)
+
+
+def _qdrant(address: str, space: str, limits: MemoryLimits) -> Memory:
+    try:
+        from retrieval.memories.qdrant import opened
+    except ImportError as error:
+        raise BadSettings(
+            "WELLREAD_MEMORY: qdrant-client is not installed: pip install 'wellread[memory-qdrant]'."
+        ) from error
+    return opened(address, space, limits)

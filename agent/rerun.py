@@ -32,6 +32,8 @@ Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
 RUN, CONTEXT = "run.json", "context.txt"
 # A replay waits for nothing but cleaning, however slow the machine is.
 REPLAY_READ_SECONDS = 120.0
+# A recording keeps pages as they came, and a memory gives them cleaned.
+NOT_FROM_MEMORY = {"memory": SecretStr("off")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ async def record(settings: Settings, opened: Opener, path: Path, text: str, mode
 
     async def work() -> None:
         question = _question(text, model, settings)
-        async with Recorder(path) as recorder, opened(settings) as tools:
+        async with Recorder(path) as recorder, opened(settings.model_copy(update=NOT_FROM_MEMORY)) as tools:
             engines = [recorder.engine(engine) for engine in tools.engines]
             wrapped = replace(tools, engines=engines, fetcher=recorder.fetcher(tools.fetcher))
             plan = await planning.plan(question, tools.model)
@@ -108,6 +110,7 @@ async def replay(settings: Settings, opened: Opener, path: Path, screen: Screen)
             # Without engines of its own: a replay opens nothing that could reach the network.
             # Without a cache: the recording alone says what the web said.
             given = {"search": (), "pages": run.pages, "read_seconds": REPLAY_READ_SECONDS, "cache": SecretStr("off")}
+            given |= NOT_FROM_MEMORY
             async with opened(settings.model_copy(update=given)) as tools:
                 replayed = replace(tools, engines=recording.engines, fetcher=recording)
                 asked = (Message("user", run.question),)

@@ -88,6 +88,12 @@ class Rounds:
         new = tuple(hit for hit in self._ordered(found.hits) if urls.key(hit.url) not in asked)
         await self._read(replace(found, hits=new))
 
+    def remember(self) -> None:
+        """Have the memory, if there is one, keep what was read and the vectors that came of it."""
+        if self.tools.keeper is not None:
+            read = (document for each in self.read for document in each.documents)
+            self.tools.keeper.note(read, self._known.vectors)
+
     @property
     def documents(self) -> list[Document]:
         """All pages that were read, and those of the turn before that were not read again."""

@@ -158,6 +158,11 @@ class Settings(BaseSettings):
         description="redis:// address of what replicas share: engines and sites to leave alone, places at each site, "
         "limits of keys; unset: each process for itself",
     )
+    memory: SecretStr = Field(
+        default=SecretStr("off"),
+        description="where what was read is kept to be searched beside the web: a folder's path, a Qdrant server as "
+        "qdrant+http://host:6333 (its key before the host, as in qdrant+https://:KEY@host:6333), or off",
+    )
     allow_nets: Words = Field(
         default=(),
         description="comma-separated CIDR or CIDR:port to fetch from besides public addresses",

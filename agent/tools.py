@@ -14,6 +14,7 @@ from retrieval.cooldown import PatientEngine
 from retrieval.limits import ChunkLimits, FetchLimits, RankLimits, SearchLimits
 from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
+from retrieval.remembering import Keeper
 from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine
 from retrieval.shared import InProcess, Shared
@@ -37,7 +38,8 @@ class Tools:
     """Everything opened by `agent.build.open_tools`; closed with it.
 
     `live_engines` are the engines without what is remembered of them, for checks; the engines themselves when empty.
-    `dispensable` are by name the cache, the embedder, the reranker and what replicas share, where one may fail.
+    `dispensable` are by name the cache, the embedder, the reranker, the memory and what replicas share, where one may
+    fail. `keeper` keeps what is read, where there is a memory.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Tools:
     dispensable: Mapping[str, Dispensable] = field(default_factory=dict)
     shared: Shared = field(default_factory=InProcess)
     earlier: Earlier = field(default_factory=Earlier)
+    keeper: Keeper | None = None
     rank_limiter: CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:

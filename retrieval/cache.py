@@ -4,9 +4,7 @@ Knows nothing of what is kept (`retrieval.cached`) or where (`retrieval.caches`)
 """
 
 import hashlib
-import logging
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
@@ -15,8 +13,7 @@ from typing import Protocol
 
 from retrieval.errors import CacheUnavailable
 from retrieval.limits import CacheLimits
-
-log = logging.getLogger(__name__)
+from retrieval.outage import Outage
 
 
 class Cache(Protocol):
@@ -64,8 +61,8 @@ class TolerantCache:
 
     def __init__(self, store: Cache, limits: CacheLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
-        self._reading = _Outage("read", limits.retry_seconds, clock)
-        self._writing = _Outage("written", limits.retry_seconds, clock)
+        self._reading = Outage("the cache", "read", limits.retry_seconds, clock)
+        self._writing = Outage("the cache", "written", limits.retry_seconds, clock)
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the entries that are there and can be had."""
@@ -98,31 +95,3 @@ class TolerantCache:
     def close(self) -> None:
         """Let go of the store."""
         self._store.close()
-
-
-class _Outage:
-    """Whether something fails, as last seen; `done` is its name in the log. Safe to use from many threads."""
-
-    def __init__(self, done: str, retry_seconds: float, clock: Callable[[], float]) -> None:
-        self._done, self._retry_seconds, self._clock = done, retry_seconds, clock
-        self._retry_at: float | None = None
-        self._lock = threading.Lock()
-
-    def lasts(self) -> bool:
-        """Tell whether it failed so lately that it is not tried again."""
-        retry_at = self._retry_at
-        return retry_at is not None and self._clock() < retry_at
-
-    @property
-    def trouble(self) -> str | None:
-        """What cannot be done, as last seen."""
-        return None if self._retry_at is None else f"cannot be {self._done}"
-
-    def note(self, error: CacheUnavailable | None) -> None:
-        """Take notice of a failure, or of a success."""
-        with self._lock:
-            if error and self._retry_at is None:
-                log.warning("the cache cannot be %s, and the work goes on without: %s", self._done, error)
-            if not error and self._retry_at is not None:
-                log.warning("the cache can be %s again", self._done)
-            self._retry_at = self._clock() + self._retry_seconds if error else None

@@ -135,7 +135,8 @@ class CachedPages:
                 return outcome
             document = outcome
             await _in_thread(self._threads, self._keep, name, page, document)
-        return _under(page, replace(document, ms=page.ms + _ms_since(start)))
+        unasked = freshness.unasked_seconds(page.headers, self._limits)
+        return _under(page, replace(document, ms=page.ms + _ms_since(start), fresh_seconds=unasked))
 
     def _page(self, hit: Hit) -> tuple[Page, bool] | None:
         """Return what is kept of a page, and whether it is fresh."""

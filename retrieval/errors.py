@@ -7,6 +7,7 @@ RetrievalError
 │   └── EngineCooling     it was not asked: it failed lately and is left alone for a while
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
 ├── CacheUnavailable      the store of a cache fails; while running a miss, at the start an error
+├── MemoryUnavailable     what was read cannot be kept or searched; the web is, and the outage is noted
 ├── NoPlace               all places of which there are a few are taken, and who asked does not wait
 ├── SharedUnavailable     what replicas share cannot be had; while running each goes on alone, at the start an error
 ├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
@@ -51,6 +52,10 @@ class EmbedderUnavailable(RetrievalError):
 
 class CacheUnavailable(RetrievalError):
     """The store of a cache cannot be read or written; the message names it, without its password."""
+
+
+class MemoryUnavailable(RetrievalError):
+    """The memory of what was read cannot be used; the message names the place, without its password."""
 
 
 class NoPlace(RetrievalError):

@@ -27,8 +27,8 @@ from typing import Any, Self
 
 from pebble import ProcessExpired, ProcessPool
 
-from retrieval import pdf, signatures, stand_ins, urls
-from retrieval.limits import ExtractLimits
+from retrieval import freshness, pdf, signatures, stand_ins, urls
+from retrieval.limits import CacheLimits, ExtractLimits
 from retrieval.types import Document, Page, Skipped, SkipReason
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,8 @@ class Extractor:
             log.warning("a page could not be cleaned: %s in %s", type(error).__name__, _place(error))
             outcome = _skipped(page, SkipReason.PARSER_LIMIT, type(error).__name__)
         ms = page.ms + round((time.monotonic() - start) * 1000)
+        if isinstance(outcome, Document):
+            outcome = replace(outcome, fresh_seconds=freshness.unasked_seconds(page.headers, CacheLimits()))
         return replace(outcome, ms=ms, bytes=len(page.body))
 
 

@@ -47,6 +47,18 @@ def terms(headers: Headers, limits: CacheLimits) -> Terms:
     return Terms(fresh, fresh + limits.page_stale_seconds if conditions(headers) else fresh)
 
 
+def unasked_seconds(headers: Headers, limits: CacheLimits) -> float | None:
+    """Return how long what was read of a page may be used unasked, also when its site is down, in seconds.
+
+    0: the site wants to be asked each time; None: nothing of it may be kept.
+    """
+    fresh = terms(headers, limits).fresh_seconds
+    if fresh is None:
+        return None
+    said = _directives(dict(headers).get("cache-control", ""))
+    return 0.0 if said.keys() & {"no-cache", "must-revalidate", "proxy-revalidate"} else fresh
+
+
 def conditions(headers: Headers) -> dict[str, str]:
     """Return the headers that ask for a page only if it has changed; {} where the site gave nothing to ask with."""
     named = dict(headers)

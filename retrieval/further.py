@@ -9,7 +9,7 @@ from retrieval.bridge import bridges
 from retrieval.clauses import clauses
 from retrieval.errors import SearchFailed
 from retrieval.limits import SearchLimits
-from retrieval.search import Found, SearchEngine, fuse, search, spread
+from retrieval.search import MEMORY, Found, SearchEngine, fuse, search, spread
 from retrieval.types import EngineReport, Hit, Query, SearchFilters
 
 # Lists on different things share few pages, so their first places count: found .729 of 343 questions' evidence, where
@@ -33,10 +33,11 @@ async def search_further(
 ) -> Found:
     """Ask further queries, a few results each, and fuse them with the first; each counts as much as all of that.
 
-    Only the first engine that answered is asked, to spare the others, and its failure is noted in its report.
+    Only the first engine that answered is asked, to spare the others, and the memory; their reports note failures.
     """
     answered = {report.name for report in first.engines if report.status == "ok"}
-    able = [engine for engine in engines if engine.name in answered][:1]
+    able = [engine for engine in engines if engine.name in answered and engine.name != MEMORY][:1]
+    able += [engine for engine in engines if engine.name in answered and engine.name == MEMORY]
     # One result page after another: of a batch of them most would be more than wanted.
     few = replace(limits, wanted=limits.further_wanted, result_pages_at_once=1)
     more: dict[int, Found] = {}

@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import anyio
 import httpcore2
@@ -18,6 +19,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 WEB_PORTS = frozenset({80, 443})
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # `is_global` of Python 3.11 lets these through; each has been used to reach an internal service.
 REFUSED: tuple[Network, ...] = tuple(
@@ -113,6 +115,16 @@ class Guard:
             return True
         public = address.is_global and not address.is_reserved and not any(address in net for net in REFUSED)
         return port in WEB_PORTS and public
+
+    def may_permit(self, url: str) -> bool:
+        """Tell, without looking a name up, whether a page lies where this rule does not refuse to go."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            return False
+        try:
+            return self.permits(ipaddress.ip_address(parts.hostname), parts.port or DEFAULT_PORTS[parts.scheme])
+        except ValueError:
+            return True
 
     async def resolve(self, host: str, port: int) -> str:
         """Return one checked address of a host. Raises BlockedAddress, or ConnectError when the name is unknown."""

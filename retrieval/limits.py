@@ -145,6 +145,38 @@ class CacheLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryLimits:
+    """How much of what was read is kept, for how long, and how many pages of it one search gives.
+
+    The oldest pages make room when there are more than `passages` with vectors, or the file is larger than
+    `total_bytes`. A search looks at the nearest `near` passages, or `near_filtered` where filters may drop most of
+    them. When no vector was asked for `idle_seconds`, those that lack are computed `idle_texts` at a time, up to
+    `passages_a_page`. `waiting` pages may wait to be kept; `close_seconds` are for those that wait at the end. From
+    `hnsw_from` passages on a processor searches a graph instead of all, and a GPU looks into some of many lists. An
+    index with more than `dead_share` of deleted passages is made anew.
+    """
+
+    keep_seconds: float = 7_776_000.0
+    passages: int = 200_000
+    total_bytes: int = 2_000_000_000
+    results: int = 16
+    near: int = 64
+    near_filtered: int = 512
+    passages_a_page: int = 64
+    waiting: int = 400
+    pages_at_once: int = 8
+    idle_seconds: float = 20.0
+    idle_texts: int = 8
+    queries_known: int = 512
+    hnsw_from: int = 50_000
+    dead_share: float = 0.2
+    threads: int = 4
+    wait_seconds: float = 1.0
+    retry_seconds: float = 10.0
+    close_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingLimits:
     """How large one file of a recording may be, and how long a replayed search waits for the one before it."""
 

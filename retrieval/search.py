@@ -22,8 +22,9 @@ from retrieval.limits import SearchLimits
 from retrieval.types import EngineReport, EngineStatus, Hit, PartialPage, Query, SearchFilters
 
 RRF_CONSTANT = 60
-# The user's own files are searched beside the web: neither takes the other's place.
-BESIDE_THE_WEB = frozenset({"local"})
+# The user's own files and what was read before are searched beside the web: none takes the other's place.
+MEMORY = "memory"
+BESIDE_THE_WEB = frozenset({"local", MEMORY})
 DOWN = frozenset({"failed", "cooling"})
 
 

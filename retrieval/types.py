@@ -137,6 +137,8 @@ class Document:
     """The cleaned text of one page. `site` is its host; `date` is ISO; `language` a two-letter code.
 
     `cached`: its page came from the cache. `also_at`: the other addresses at which the same text was found.
+    `fresh_seconds`: how long its site lets it be used without being asked again; 0: not at all, though it may be kept;
+    None: it may not be kept, or that is not known.
     """
 
     url: str
@@ -149,6 +151,7 @@ class Document:
     bytes: int = 0
     cached: bool = False
     also_at: tuple[str, ...] = ()
+    fresh_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def test_the_gpu_is_used_where_faiss_sees_one():
 
 def test_a_missing_faiss_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    index._faiss.cache_clear()
+    index.library.cache_clear()
     with pytest.raises(EmbedderUnavailable, match=r"pip install 'wellread\[embedded\]'"):
         index.similarities(vectors(1, 2, 1), vectors(1, 2, 1))
-    index._faiss.cache_clear()
+    index.library.cache_clear()

@@ -1,0 +1,1 @@
+"""Places where what was read is kept."""
