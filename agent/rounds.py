@@ -167,6 +167,8 @@ class Rounds:
         tools, reading = self.tools, True
 
         async def embed() -> None:
+            # Pages from a memory are all there by then, with their vectors: there would be nothing to do ahead.
+            await anyio.sleep(AHEAD_PAUSE_SECONDS)
             while reading:
                 if not await anyio.to_thread.run_sync(ahead.step, limiter=tools.rank_limiter):
                     await anyio.sleep(AHEAD_PAUSE_SECONDS)

@@ -162,7 +162,7 @@ class MemoryLimits:
     results: int = 16
     near: int = 64
     near_filtered: int = 512
-    passages_a_page: int = 64
+    passages_a_page: int = 128
     waiting: int = 400
     pages_at_once: int = 8
     idle_seconds: float = 20.0

@@ -135,7 +135,8 @@ async def reading(cache, clock, cleaner):
 
 
 def timeless(document: Document) -> Document:
-    return replace(document, ms=0, cached=False)
+    # How long it may be used is said by headers, which a recording does not hold; and this cache has limits of its own.
+    return replace(document, ms=0, cached=False, fresh_seconds=None)
 
 
 # Pages

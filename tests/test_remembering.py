@@ -176,3 +176,14 @@ async def test_what_its_site_wants_kept_nowhere_is_not_kept(tmp_path, told):
             second = await read(tools)
     assert {each.name: each.status for each in second.coverage.engines}["memory"] == "empty"
     assert second.coverage.cached == 0
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+@pytest.mark.parametrize(
+    "where", ["qdrant+http://:s3cret@127.0.0.1:1", "qdrant+http://[s3cret", "qdrant+http://h:s3cret"]
+)
+async def test_a_qdrant_that_does_not_answer_stops_the_start(where):
+    with pytest.raises(BadSettings, match=r"^WELLREAD_MEMORY: .*Name another place, or set it to off") as caught:
+        async with open_tools(Settings(search=("ddgs",), embedder="hashing", embedded_model="echo", memory=where)):
+            pass
+    assert "s3cret" not in str(caught.value)
