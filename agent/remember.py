@@ -59,6 +59,19 @@ def _redis(url: str, limits: CacheLimits) -> Cache:
     return RedisCache(url, limits)
 
 
+def cache_file(settings: Settings) -> Path:
+    """Return the file that the cache is kept in. Raises BadSettings where it is kept in none."""
+    where = settings.cache.get_secret_value().strip()
+    if where == "off":
+        raise BadSettings("WELLREAD_CACHE is off: there is no cache.")
+    if where.startswith(REDIS):
+        raise BadSettings(
+            "WELLREAD_CACHE names a Redis server, which tells and copies what it holds by its own means: "
+            "redis-cli INFO memory, redis-cli --rdb FILE."
+        )
+    return _path(where)
+
+
 def _path(where: str) -> Path:
     """Return the file that the setting names. Raises BadSettings, which does not repeat it: it may hold a password."""
     if where == "sqlite":

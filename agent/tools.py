@@ -17,6 +17,7 @@ from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
 from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine, search
+from retrieval.shared import InProcess, Shared
 from retrieval.types import Query
 
 # What an engine says of itself when nothing is known to be wrong with it.
@@ -38,7 +39,7 @@ class Tools:
     """Everything opened by `agent.build.open_tools`; closed with it.
 
     `live_engines` are the engines without what is remembered of them, for checks; the engines themselves when empty.
-    `dispensable` are by name the cache, the embedder and the reranker, where one may fail.
+    `dispensable` are by name the cache, the embedder, the reranker and what replicas share, where one may fail.
     """
 
     settings: Settings
@@ -54,6 +55,7 @@ class Tools:
     rank_limits: RankLimits = field(default_factory=RankLimits)
     live_engines: Sequence[SearchEngine] = ()
     dispensable: Mapping[str, Dispensable] = field(default_factory=dict)
+    shared: Shared = field(default_factory=InProcess)
     earlier: Earlier = field(default_factory=Earlier)
     rank_limiter: CapacityLimiter = field(init=False)
 

@@ -132,8 +132,8 @@ def literals(folder):
 # The image
 
 
-def instructions():
-    text = (DEPLOY / "docker" / "Dockerfile").read_text().replace("\\\n", " ")
+def instructions(folder="docker"):
+    text = (DEPLOY / folder / "Dockerfile").read_text().replace("\\\n", " ")
     rows = (line.strip() for line in text.splitlines())
     return [row.partition(" ")[::2] for row in rows if row and not row.startswith("#")]
 
@@ -147,11 +147,11 @@ def test_the_image_is_not_root_and_signals_reach_the_server():
     assert all(pinned(rest.split()[0]) for name, rest in instructions() if name == "FROM")
 
 
-def test_the_image_is_made_of_what_the_builder_is_sent():
+def test_the_images_are_made_of_what_the_builder_is_sent():
     sent = {row[1:] for row in (ROOT / ".dockerignore").read_text().splitlines() if row.startswith("!")}
     copied = {
         source
-        for name, rest in instructions()
+        for name, rest in instructions() + instructions("ray")
         if name == "COPY" and "--from" not in rest
         for source in rest.split()[:-1]
     }
@@ -159,13 +159,13 @@ def test_the_image_is_made_of_what_the_builder_is_sent():
     assert [source for source in copied if not (ROOT / source).exists()] == []
 
 
-def test_the_extras_of_the_image_exist():
+def test_the_extras_of_the_images_exist():
     import tomllib
 
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    asked = [rest.partition("=")[2] for name, rest in instructions() if name == "ARG"]
+    asked = [rest.partition("=")[2] for name, rest in instructions() + instructions("ray") if name == "ARG"]
     asked += [SERVICES["server-gpu"]["build"]["args"]["EXTRAS"]]
-    assert len(asked) == 2
+    assert len(asked) == 3
     assert [extra for row in asked for extra in row.split(",") if extra not in known] == []
 
 
