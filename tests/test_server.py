@@ -70,7 +70,7 @@ class FakeTools:
         self.model = FakeModel(up=up)
         self.shared = InProcess()
 
-    async def check(self, *, live=False):
+    async def check(self):
         return {"model": "ok" if self.model.up else "down", "search": "ok"}
 
     def degraded(self):
