@@ -80,9 +80,13 @@ def rendered(folder):
     return list(yaml.safe_load_all(done.stdout))
 
 
-def server_of(given):
+def pod_of(given):
     (deployment,) = (each for each in of_kind("Deployment", given) if each["metadata"]["name"] == "wellread")
-    return deployment["spec"]["template"]["spec"]["containers"][0]
+    return deployment["spec"]["template"]["spec"]
+
+
+def server_of(given):
+    return pod_of(given)["containers"][0]
 
 
 def settings_of(given):
@@ -108,8 +112,9 @@ def test_each_overlay_renders_to_valid_documents(overlay):
 @needs("kubectl")
 def test_the_overlays_change_what_they_say():
     cpu, gpu, remote = (rendered(KUBERNETES / "overlays" / overlay) for overlay in OVERLAYS)
-    probe = server_of(cpu)["startupProbe"]
-    assert (probe["httpGet"]["path"], probe["failureThreshold"]) == ("/health", 360)
+    assert server_of(cpu)["resources"]["limits"]["memory"] == "5Gi"
+    (cache,) = (each for each in pod_of(cpu)["volumes"] if each["name"] == "cache")
+    assert cache["emptyDir"] == {"sizeLimit": "4Gi"}
     host = re.fullmatch(r"http://(\w+):8000/v1", settings_of(gpu)["WELLREAD_MODEL_URL"])[1]
     assert host in {each["metadata"]["name"] for each in of_kind("Service", gpu)}
     assert "WELLREAD_MODEL_API_KEY" in {each["name"] for each in server_of(remote)["env"]}
