@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from agent.errors import BadSettings
 from agent.reason import Model
-from agent.remember import Embedders, Remembering, open_cache, open_memory
+from agent.remember import Embedders, Remembering, memory_store, open_cache, open_memory
 from agent.settings import Settings
 from agent.telemetry import trace_headers
 from agent.tools import Dispensable, Tools
@@ -34,12 +34,14 @@ from retrieval.limits import (
     ExtractLimits,
     FetchLimits,
     LocalLimits,
+    MemoryLimits,
     RankLimits,
     RobotsLimits,
     SearchLimits,
     SharedLimits,
 )
 from retrieval.local_files import LocalFolder, RoutedFetcher
+from retrieval.memory import Memory
 from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
 from retrieval.rerank import Reranker
@@ -522,6 +524,14 @@ class Parts:
     async def cache(self, stack: AsyncExitStack) -> Cache | None:
         """Open the cache."""
         return await open_cache(self.settings, stack)
+
+    async def shared(self, stack: AsyncExitStack) -> Shared:
+        """Open what replicas share."""
+        return await _shared(self.settings, stack)
+
+    def memory(self) -> Memory | None:
+        """Open what was read before; who does closes it. Blocks."""
+        return memory_store(self.settings, self.embedder_name(), MemoryLimits())
 
     async def engine(self, name: str, stack: AsyncExitStack) -> SearchEngine:
         """Open one of the search engines."""

@@ -103,7 +103,8 @@ async def test_wrong_settings_hide_no_check_of_the_machine(monkeypatch):
 async def test_everything_that_the_settings_name_is_looked_at(tmp_path):
     opened = settings(models_dir=tmp_path, port=0)
     names = [check.name for check in checks(opened)]
-    assert names[-7:] == ["weights", "cache", "reading", "embedder", "reranker", "search", "model"]
+    assert names[-9:-5] == ["weights", "cache", "shared", "remembered"]
+    assert names[-5:] == ["reading", "embedder", "reranker", "search", "model"]
 
     found = {check.name: check for check in checks(opened)}
     here = [replace(found[name], seconds=300) for name in names if name not in {"network", "memory"}]
@@ -113,6 +114,21 @@ async def test_everything_that_the_settings_name_is_looked_at(tmp_path):
     assert any(line.startswith("search sample: ok, ") for line in lines)
     assert any(line.startswith("embedder: ok, hashing, ") for line in lines)
     assert any(line.startswith("reading: ok, a page was cleaned in ") for line in lines)
+
+
+async def test_what_replicas_share_and_what_was_read_before_are_looked_at(tmp_path):
+    (tmp_path / "taken").write_text("something else")
+    for named, told_of in (
+        ({"shared": SecretStr("redis://:s3cret@127.0.0.1:1/0")}, "shared: WELLREAD_SHARED: "),
+        ({"memory": SecretStr(str(tmp_path / "taken"))}, "remembered: WELLREAD_MEMORY: "),
+    ):
+        found = [check for check in checks(settings(**named)) if check.name in {"shared", "remembered"}]
+        code, lines = await told(*found)
+        assert code == 1
+        assert [line for line in lines if line.startswith(told_of)]
+        assert "s3cret" not in "".join(lines)
+    found = [check for check in checks(settings(memory=SecretStr(str(tmp_path / "new")))) if check.name == "remembered"]
+    assert await told(*found) == (0, ["remembered: ok, the memory of what was read can be opened and read"])
 
 
 # Secrets

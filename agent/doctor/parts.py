@@ -77,6 +77,26 @@ async def cache(parts: Parts) -> list[Finding]:
     ]
 
 
+async def shared(parts: Parts) -> list[Finding]:
+    """Open what replicas share."""
+    async with AsyncExitStack() as stack:
+        await parts.shared(stack)
+    told = "the Redis server answers" if parts.settings.shared else "nothing: this process counts for itself"
+    return [ok("shared", told)]
+
+
+async def remembered(parts: Parts) -> list[Finding]:
+    """Open the memory of what was read, and read in it."""
+    opened = await anyio.to_thread.run_sync(parts.memory)
+    if opened is None:
+        return [ok("remembered", "off: nothing that was read is kept to be searched")]
+    try:
+        await anyio.to_thread.run_sync(opened.unfinished, 1)
+    finally:
+        await anyio.to_thread.run_sync(opened.close)
+    return [ok("remembered", "the memory of what was read can be opened and read")]
+
+
 async def reading(parts: Parts) -> list[Finding]:
     """Clean one page in the workers: they need memory, processes and a limit on both."""
     async with AsyncExitStack() as stack:

@@ -47,6 +47,8 @@ SURROUNDINGS: Final[Mapping[str, Callable[[Settings], Told]]] = {
 PARTS: Final[Mapping[str, tuple[Callable[[Parts], Awaitable[Told]], float]]] = {
     "weights": (parts.weights, SECONDS),
     "cache": (parts.cache, SECONDS),
+    "shared": (parts.shared, SECONDS),
+    "remembered": (parts.remembered, SECONDS),
     "reading": (parts.reading, SECONDS),
     "embedder": (parts.embedder, EMBEDDER_SECONDS),
     "reranker": (parts.reranker, EMBEDDER_SECONDS),
