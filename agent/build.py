@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from agent.errors import BadSettings
 from agent.reason import Model
-from agent.remember import Embedders, Remembering, memory_store, open_cache, open_memory
+from agent.remember import Embedders, Remembered, Remembering, memory_store, open_cache, open_memory
 from agent.settings import Settings
 from agent.telemetry import trace_headers
 from agent.tools import Dispensable, Tools
@@ -94,10 +94,11 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
     """
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
+        # Without the ports of webs on this machine, which engines add.
+        own_nets = tuple(nets)
         if elsewhere is None:
             # First: what the workers need is loaded beside all that follows.
             await anyio.to_thread.run_sync(prepare_workers)
-        own_nets = tuple(nets)
         await anyio.to_thread.run_sync(language.prepare)
         remembering = await _remembering(settings, stack)
         shared = await _shared(settings, stack)
@@ -106,22 +107,17 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
         model = await _model(settings, stack)
         reading = elsewhere.reading if elsewhere else await _reading(settings, stack, nets, remembering, shared)
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
-        engines = [remembering.engine(engine) for engine in live] if remembering else live
         embedder = remembering.embedder(embedding.embedder, embedding.name) if remembering else embedding.embedder
-        fetcher = reading.fetcher
-        remembered = await open_memory(
-            settings, own_nets, Embedders(embedding.name, embedding.embedder, embedder), stack
-        )
-        if remembered is not None:
-            engines = [*engines, remembered.engine()]
-            fetcher, embedder = remembered.pages(fetcher), remembered.embedder
+        embedders = Embedders(embedding.name, embedding.embedder, embedder)
+        remembered = await open_memory(settings, own_nets, embedders, stack)
+        fetcher = remembered.pages(reading.fetcher) if remembered else reading.fetcher
         yield Tools(
             settings,
             model,
-            engines,
+            _engines(live, remembering, remembered),
             await _with_files(fetcher, settings),
             reading.extractor,
-            embedder,
+            remembered.embedder if remembered else embedder,
             reranker,
             rank_limits=FAST if embedding.fast else RankLimits(),
             live_engines=live,
@@ -135,6 +131,14 @@ async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> 
             shared=shared,
             keeper=remembered.keeper if remembered else None,
         )
+
+
+def _engines(
+    live: Sequence[SearchEngine], remembering: Remembering | None, remembered: Remembered | None
+) -> list[SearchEngine]:
+    """Put what is remembered of engines before them, and the memory beside them."""
+    engines = [remembering.engine(engine) for engine in live] if remembering else list(live)
+    return [*engines, remembered.engine()] if remembered else engines
 
 
 @asynccontextmanager
