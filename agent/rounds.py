@@ -155,7 +155,9 @@ class Rounds:
         async def on_page(read: int, hit: Hit, outcome: Outcome) -> None:
             line, title = "", hit.title
             if isinstance(outcome, Document):
-                ahead.add(outcome)
+                # A page from the memory came at once, and its vectors are known: nothing of it can be done ahead.
+                if not (outcome.cached and self.tools.keeper):
+                    ahead.add(outcome)
                 title = outcome.title
                 line = "" if read % PROGRESS_EVERY else progress.reading(self.plan, read, title)
             await self.emit(Progress(line, page=PageOutcome(hit.url, title, page_record(outcome))))
@@ -167,8 +169,6 @@ class Rounds:
         tools, reading = self.tools, True
 
         async def embed() -> None:
-            # Pages from a memory are all there by then, with their vectors: there would be nothing to do ahead.
-            await anyio.sleep(AHEAD_PAUSE_SECONDS)
             while reading:
                 if not await anyio.to_thread.run_sync(ahead.step, limiter=tools.rank_limiter):
                     await anyio.sleep(AHEAD_PAUSE_SECONDS)
