@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-hostile test-embedded test-gpu test-torch vllm-cpu test-vllm bench load clean
+.PHONY: demo serve test lint types unit test-clients test-browser try-open-webui test-fuzz test-faults test-scale test-hostile test-deploy test-embedded test-gpu test-ray test-torch vllm-cpu test-vllm bench load clean
 
 demo: $(VENV)/.embedded
 	$(BIN)/python deploy/demo.py
@@ -46,13 +46,25 @@ test-fuzz: $(VENV)/.dev
 test-faults: $(VENV)/.dev
 	$(BIN)/pytest -m faults
 
+# Runs two whole servers behind nginx with a Redis server, which must be on the PATH, and kills each of them.
+test-scale: $(VENV)/.dev
+	$(BIN)/pytest -m scale
+
 # Reads the hostile web, where its kit lies beside the checkout (BENCH_DATA).
 test-hostile: $(VENV)/.dev
 	$(BIN)/pytest -m hostile
 
+# Asks the tools that read what lies under deploy/: linters, schemas, kubectl, systemd, where they are installed.
+test-deploy: $(VENV)/.dev
+	$(BIN)/pytest -m deploy -rs
+
 # Runs the embedded models for real; fetches their weights once (1.7 GB).
 test-embedded: $(VENV)/.dev
 	$(BIN)/pytest -m embedded
+
+# Runs a Ray cluster of several nodes on this machine, in an environment of its own.
+test-ray: $(VENV)/.dev $(VENV)-ray/.ready
+	$(BIN)/pytest -m ray
 
 # Runs FAISS on a GPU, where there is one and an installed faiss-gpu sees it; elsewhere it says why it was skipped.
 test-gpu: $(VENV)/.dev
@@ -80,7 +92,7 @@ load: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.load
 
 clean:
-	rm -rf $(VENV) $(VENV)-clients $(VENV)-clients-openai1 $(VENV)-open-webui $(VENV)-torch $(VENV)-vllm tests/clients/node/node_modules
+	rm -rf $(VENV) $(VENV)-clients $(VENV)-clients-openai1 $(VENV)-open-webui $(VENV)-ray $(VENV)-torch $(VENV)-vllm tests/clients/node/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -107,6 +119,11 @@ $(VENV)-clients/.ready: $(PINS)
 $(VENV)-open-webui/.ready: tests/open_webui/requirements.txt
 	$(PYTHON) -m venv $(VENV)-open-webui
 	$(VENV)-open-webui/bin/python -m pip install --quiet --disable-pip-version-check -r tests/open_webui/requirements.txt
+	touch $@
+
+$(VENV)-ray/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-ray
+	$(VENV)-ray/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,ray]'
 	touch $@
 
 $(VENV)-torch/.ready: pyproject.toml

@@ -49,6 +49,7 @@ from agent.errors import (
     RateLimited,
     RequestTooLarge,
     RunNotFound,
+    Starting,
     Stopping,
     Unauthorized,
 )
@@ -92,6 +93,8 @@ MAX_HEAD_BYTES = 65_536
 MOST_PIPELINED = 8
 INFO_SECONDS = 2.0
 STOP_SECONDS = 1
+# How many connections may wait to be taken, as uvicorn has it.
+BACKLOG = 2_048
 # How often it is looked whether the last answer has finished.
 DRAIN_LOOK_SECONDS = 0.05
 # Some clients give up on a reply whose head has not come after five minutes; then a whole body begins with blank lines.
@@ -119,6 +122,8 @@ SWITCH_SECONDS = 0.0005
 COLLECT_AFTER = (10_000, 20, 50)
 PUBLIC_PATHS = frozenset({"/", "/health", "/ready", "/version", "/docs", "/openapi.json"})
 PAGE_FILES = "/page/"
+LIVES: Json = {"status": "ok"}
+RELEASE: Json = {"name": "wellread", "version": VERSION}
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 RawHeaders = list[tuple[bytes, bytes]]
@@ -380,6 +385,13 @@ def _json_response(body: Json, status: int = 200) -> Response:
     return Response(dump(body), status, media_type="application/json")
 
 
+def _readiness(checks: Mapping[str, str], engines: Mapping[str, str], degraded: Mapping[str, str]) -> Response:
+    ready = all(state == "ok" for state in checks.values())
+    status = "ready" if ready else "not ready"
+    body = {"status": status, "checks": checks, "engines": engines, "degraded": degraded}
+    return _json_response(body, 200 if ready else 503)
+
+
 def _told(error: BaseException) -> AgentError | None:
     """Find the error that clients are told, also inside the groups that task groups raise."""
     if isinstance(error, AgentError):
@@ -549,10 +561,10 @@ class Quota:
             return
         owner = scope["state"]["owner"]
         try:
-            with self._limits.asking(owner) as left:
+            async with self._limits.asking(owner) as left:
                 await self._app(scope, receive, _telling(left, send))
         except RateLimited as error:
-            await error_response(error)(scope, receive, _telling(self._limits.left(owner), send))
+            await error_response(error)(scope, receive, _telling(await self._limits.left(owner), send))
 
 
 def _telling(left: Left | None, send: Send) -> Send:
@@ -636,6 +648,7 @@ def create_app(
     read: Reader = pipeline.read,
     limits: Limits | None = None,
     tracing: "Tracing | None" = None,
+    opened: Opener = open_tools,
 ) -> FastAPI:
     """Make the application; without `tools` it opens its own when it starts and closes them when it stops."""
 
@@ -643,12 +656,13 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
             if tools is None:
-                app.state.tools = await stack.enter_async_context(open_tools(settings))
+                app.state.tools = await stack.enter_async_context(opened(settings))
             group = await stack.enter_async_context(anyio.create_task_group())
             group.start_soon(app.state.metrics.watch_loop)
             yield
             group.cancel_scope.cancel()
 
+    limited = KeyLimits(settings.key_requests_per_minute, settings.key_concurrent, lambda: app.state.tools.shared)
     app = App(
         title="Wellread",
         version=VERSION,
@@ -661,7 +675,7 @@ def create_app(
         lifespan=lifespan,
         middleware=[
             Middleware(Keys, settings=settings),
-            Middleware(Quota, limits=KeyLimits(settings.key_requests_per_minute, settings.key_concurrent)),
+            Middleware(Quota, limits=limited),
             Middleware(BodyLimit, size=settings.max_body_bytes, seconds=RECEIVE_SECONDS),
         ],
     )
@@ -891,18 +905,15 @@ class Service:
 
     async def health(self) -> Json:
         """Tell that the process lives."""
-        return {"status": "ok"}
+        return LIVES
 
     async def ready(self) -> Response:
         """Tell whether an answer could be given now, and if not, why."""
         checks = await self._tools.check()
         if self._door.closing:
             checks["server"] = "is stopping"
-        ready = all(state == "ok" for state in checks.values())
         engines = self._tools.engine_health()
-        status = "ready" if ready else "not ready"
-        body = {"status": status, "checks": checks, "engines": engines, "degraded": self._tools.degraded()}
-        return _json_response(body, 200 if ready else 503)
+        return _readiness(checks, engines, self._tools.degraded())
 
     async def metrics(self) -> Response:
         """Give all metrics to Prometheus."""
@@ -911,7 +922,7 @@ class Service:
 
     async def version(self) -> Json:
         """Tell which release runs."""
-        return {"name": "wellread", "version": VERSION}
+        return RELEASE
 
     async def document(self) -> Response:
         """Describe the API for programs."""
@@ -1117,15 +1128,88 @@ class Listener(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+async def starting(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer while what the server answers with is still being opened: that it lives, and that it is not ready."""
+    early = {"/health": _json_response(LIVES), "/version": _json_response(RELEASE)}
+    early["/ready"] = _readiness({"server": "is starting"}, {}, {})
+    await (early.get(scope["path"]) or error_response(Starting()))(scope, receive, send)
+
+
+class Early(uvicorn.Server):
+    """A server for the time until there is an application: an orchestrator sees at once that the process lives.
+
+    Weights may have to be fetched first, for minutes. Signals are not its own: they end what is being opened.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        config.lifespan = "off"
+        super().__init__(config)
+        self._left = anyio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals as they are."""
+        yield
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to leave."""
+        try:
+            await super().serve(sockets)
+        finally:
+            self._left.set()
+
+    async def leave(self) -> None:
+        """Finish what is being answered, and let go of the sockets. Who comes meanwhile waits for the next server."""
+        self.should_exit = True
+        await self._left.wait()
+
+
 async def serve(settings: Settings, opened: Opener = open_tools, answer: Answerer = pipeline.answer) -> None:
     """Open the tools and serve until a signal. Raises BadSettings or WeightsError."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    async with _traces(settings) as tracing, opened(settings) as tools:
+    with await anyio.to_thread.run_sync(_listening, settings) as sock:
+        early = Early(http_config(starting))
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(early.serve, [sock.dup()])
+                await _serve_on(sock, early, settings, opened, answer)
+        except BaseExceptionGroup as error:
+            raise _alone(error) from error
+
+
+async def _serve_on(sock: socket.socket, early: Early, settings: Settings, opened: Opener, answer: Answerer) -> None:
+    async with AsyncExitStack() as stack:
+        try:
+            tracing = await stack.enter_async_context(_traces(settings))
+            tools = await stack.enter_async_context(opened(settings))
+        finally:
+            await early.leave()
         _collect_less()
         traced = replace(tools, model=tracing.model(tools.model)) if tracing else tools
         app = create_app(settings, traced, answer=answer, tracing=tracing)
-        config = http_config(app, settings.host, settings.port)
-        await Listener(config, app.state.door, settings.drain_seconds).serve()
+        await Listener(http_config(app), app.state.door, settings.drain_seconds).serve([sock])
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """Take the port before anything is opened. Blocks. Raises BadSettings."""
+    host = settings.host.strip("[]")
+    try:
+        found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # Of a name with addresses of both kinds the older one: every client knows it.
+        family, *_, address = min(found, key=lambda each: each[0] == socket.AF_INET6)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise BadSettings(
+            f"WELLREAD_PORT: {settings.host}:{settings.port} cannot be listened on ({error.strerror}). Is a server "
+            "running there already? Else set WELLREAD_PORT or WELLREAD_HOST."
+        ) from error
+
+
+def _alone(error: BaseException) -> BaseException:
+    """Return the one error inside the groups that task groups raise."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _collect_less() -> None:

@@ -3,11 +3,13 @@
 An unknown name stops the start and lists the known ones; nothing is replaced in silence.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
 import httpx2
@@ -15,15 +17,16 @@ from pydantic import SecretStr
 
 from agent.errors import BadSettings
 from agent.reason import Model
-from agent.remember import Embedders, Remembering, open_cache, open_memory
+from agent.remember import Embedders, Remembered, Remembering, memory_store, open_cache, open_memory
 from agent.settings import Settings
 from agent.telemetry import trace_headers
 from agent.tools import Dispensable, Tools
 from retrieval import language
-from retrieval.cache import code_version
+from retrieval.cache import Cache, code_version
 from retrieval.cooldown import PatientEngine
-from retrieval.errors import RetrievalError
+from retrieval.errors import RetrievalError, SharedUnavailable
 from retrieval.extract import Extractor
+from retrieval.extract import prepare as prepare_workers
 from retrieval.fetch import Fetcher
 from retrieval.guard import AllowedNet, Guard, parse_allowed_net
 from retrieval.limits import (
@@ -31,15 +34,24 @@ from retrieval.limits import (
     ExtractLimits,
     FetchLimits,
     LocalLimits,
+    MemoryLimits,
     RankLimits,
     RobotsLimits,
     SearchLimits,
+    SharedLimits,
 )
 from retrieval.local_files import LocalFolder, RoutedFetcher
+from retrieval.memory import Memory
 from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
 from retrieval.rerank import Reranker
 from retrieval.search import SearchEngine
+from retrieval.shared import InProcess, Shared
+
+if TYPE_CHECKING:
+    from retrieval.engines.local import LocalEngine
+    from retrieval.replicas import Replicas
+    from retrieval.sample_web import SampleWeb
 
 T = TypeVar("T")
 
@@ -49,51 +61,135 @@ MODEL_SILENCE_SECONDS = 300.0
 MODEL_CONNECT_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What makes vectors; `name` is that of the setting. `fast`: as fast as a GPU, so nearly every passage has one."""
+
+    name: str
+    embedder: Embedder | None
+    fast: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What fetches pages, and what cleans them."""
+
+    fetcher: PageFetcher
+    extractor: PageExtractor
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What other machines do for this process."""
+
+    reading: Reading
+    embedding: Embedding
+
+
 @asynccontextmanager
-async def open_tools(settings: Settings) -> AsyncGenerator[Tools, None]:
-    """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError."""
+async def open_tools(settings: Settings, elsewhere: Elsewhere | None = None) -> AsyncGenerator[Tools, None]:
+    """Open everything a server needs; weights are fetched on first use. Raises BadSettings or WeightsError.
+
+    Of what is done `elsewhere` nothing is opened here.
+    """
     async with AsyncExitStack() as stack:
         nets = list(allowed_nets(settings))
+        # Without the ports of webs on this machine, which engines add.
         own_nets = tuple(nets)
+        if elsewhere is None:
+            # First: what the workers need is loaded beside all that follows.
+            await anyio.to_thread.run_sync(prepare_workers)
         await anyio.to_thread.run_sync(language.prepare)
-        cache = await open_cache(settings, stack)
-        live = [await _engine(name, settings, stack, nets) for name in settings.search]
-        name = await anyio.to_thread.run_sync(embedder_name, settings)
-        embedder = await anyio.to_thread.run_sync(_embedder, name, settings)
+        remembering = await _remembering(settings, stack)
+        shared = await _shared(settings, stack)
+        live = [await _engine(name, settings, stack, nets, shared) for name in settings.search]
+        embedding = elsewhere.embedding if elsewhere else await anyio.to_thread.run_sync(embedding_of, settings)
         model = await _model(settings, stack)
-        extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
-        robots = RobotsLimits() if settings.robots == "respect" else None
-        fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots))
+        reading = elsewhere.reading if elsewhere else await _reading(settings, stack, nets, remembering, shared)
         reranker = await anyio.to_thread.run_sync(_reranker, settings)
-        limits = await anyio.to_thread.run_sync(_rank_limits, name)
-        dispensable = _dispensable(cache=cache, embedder=embedder, reranker=reranker)
-        engines: list[SearchEngine] = live
-        fetching: PageFetcher = fetcher
-        cleaning: PageExtractor = extractor
-        computing = embedder
-        if cache is not None:
-            remembering = Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
-            engines = [remembering.engine(engine) for engine in live]
-            fetching = cleaning = remembering.pages(fetcher, extractor)
-            embedder = remembering.embedder(embedder, name)
-        remembered = await open_memory(settings, own_nets, Embedders(name, computing, embedder), stack)
-        if remembered is not None:
-            engines = [*engines, remembered.engine()]
-            fetching, embedder = remembered.pages(fetching), remembered.embedder
-            dispensable |= _dispensable(memory=remembered.memory)
+        embedder = remembering.embedder(embedding.embedder, embedding.name) if remembering else embedding.embedder
+        embedders = Embedders(embedding.name, embedding.embedder, embedder)
+        remembered = await open_memory(settings, own_nets, embedders, stack)
+        fetcher = remembered.pages(reading.fetcher) if remembered else reading.fetcher
         yield Tools(
             settings,
             model,
-            engines,
-            await _with_files(fetching, settings),
-            cleaning,
-            embedder,
+            _engines(live, remembering, remembered),
+            await _with_files(fetcher, settings),
+            reading.extractor,
+            remembered.embedder if remembered else embedder,
             reranker,
-            rank_limits=limits,
+            rank_limits=FAST if embedding.fast else RankLimits(),
             live_engines=live,
-            dispensable=dispensable,
+            dispensable=_dispensable(
+                cache=remembering and remembering.cache,
+                embedder=embedding.embedder,
+                reranker=reranker,
+                memory=remembered and remembered.memory,
+                shared=shared,
+            ),
+            shared=shared,
             keeper=remembered.keeper if remembered else None,
         )
+
+
+def _engines(
+    live: Sequence[SearchEngine], remembering: Remembering | None, remembered: Remembered | None
+) -> list[SearchEngine]:
+    """Put what is remembered of engines before them, and the memory beside them."""
+    engines = [remembering.engine(engine) for engine in live] if remembering else list(live)
+    return [*engines, remembered.engine()] if remembered else engines
+
+
+@asynccontextmanager
+async def open_reading(settings: Settings) -> AsyncGenerator[Reading, None]:
+    """Open only what reads pages, for a machine that does nothing else. Raises BadSettings."""
+    async with AsyncExitStack() as stack:
+        nets = list(allowed_nets(settings))
+        remembering, shared = await _remembering(settings, stack), await _shared(settings, stack)
+        yield await _reading(settings, stack, nets, remembering, shared)
+
+
+async def _reading(
+    settings: Settings,
+    stack: AsyncExitStack,
+    nets: Sequence[AllowedNet],
+    remembering: Remembering | None,
+    shared: Shared,
+) -> Reading:
+    extractor = await stack.enter_async_context(Extractor(ExtractLimits()))
+    robots = RobotsLimits() if settings.robots == "respect" else None
+    fetcher = await stack.enter_async_context(Fetcher(Guard(tuple(nets)), FetchLimits(), robots, shared))
+    if remembering is None:
+        return Reading(fetcher, extractor)
+    pages = remembering.pages(fetcher, extractor)
+    return Reading(pages, pages)
+
+
+async def _remembering(settings: Settings, stack: AsyncExitStack) -> Remembering | None:
+    cache = await open_cache(settings, stack)
+    return None if cache is None else Remembering(cache, settings, await anyio.to_thread.run_sync(code_version))
+
+
+async def _shared(settings: Settings, stack: AsyncExitStack) -> Shared:
+    """Open what replicas share; without WELLREAD_SHARED it is this process's own. Raises BadSettings."""
+    if settings.shared is None:
+        return InProcess()
+    try:
+        replicas = await anyio.to_thread.run_sync(_replicas, settings.shared.get_secret_value().strip())
+        return await stack.enter_async_context(replicas)
+    except SharedUnavailable as error:
+        raise BadSettings(f"WELLREAD_SHARED: {error}. Name another server, or unset it.") from error
+
+
+def _replicas(url: str) -> "Replicas":
+    try:
+        from retrieval.replicas import Replicas
+        from retrieval.shared_redis import RedisStore
+    except ImportError as error:
+        raise BadSettings("WELLREAD_SHARED: redis is not installed: pip install 'wellread[redis]'.") from error
+    limits = SharedLimits()
+    return Replicas(RedisStore(url, limits), limits)
 
 
 def _dispensable(**named: object) -> dict[str, Dispensable]:
@@ -187,20 +283,29 @@ def _ready_key(setting: str, key: SecretStr | None) -> SecretStr | None:
 
 
 async def _sample(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
-    from retrieval.engines.sample import SampleEngine
     from retrieval.sample_web import SampleWeb
 
     web = await stack.enter_async_context(SampleWeb(settings.models_dir / "sample-web"))
     # The fetcher may open this one port of this one address, and no other private one.
     nets.append(parse_allowed_net(f"127.0.0.1/32:{web.port}"))
+    # In a thread, as below: the package of its index reads files on import.
+    return await anyio.to_thread.run_sync(_sample_engine, web)
+
+
+def _sample_engine(web: "SampleWeb") -> SearchEngine:
+    from retrieval.engines.sample import SampleEngine
+
     return SampleEngine(web)
 
 
 async def _local(settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+    return await stack.enter_async_context(await anyio.to_thread.run_sync(_local_engine, settings))
+
+
+def _local_engine(settings: Settings) -> "LocalEngine":
     from retrieval.engines.local import LocalEngine
 
-    folder = await anyio.to_thread.run_sync(local_folder, settings)
-    return await stack.enter_async_context(LocalEngine(folder))
+    return LocalEngine(local_folder(settings))
 
 
 def local_folder(settings: Settings) -> LocalFolder:
@@ -243,9 +348,11 @@ ENGINES: dict[str, EngineOpener] = {
 OWN = frozenset({"local", "sample"})
 
 
-async def _engine(name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet]) -> SearchEngine:
+async def _engine(
+    name: str, settings: Settings, stack: AsyncExitStack, nets: list[AllowedNet], shared: Shared
+) -> SearchEngine:
     engine = await _known("WELLREAD_SEARCH", name, ENGINES)(settings, stack, nets)
-    return engine if name in OWN else PatientEngine(engine, CooldownLimits())
+    return engine if name in OWN else PatientEngine(engine, CooldownLimits(), shared)
 
 
 def _embedded(settings: Settings) -> Embedder:
@@ -297,9 +404,11 @@ def embedder_name(settings: Settings) -> str:
     return "embedded"
 
 
-def _embedder(name: str, settings: Settings) -> Embedder | None:
+def embedding_of(settings: Settings) -> Embedding:
+    """Open the embedder; its weights are fetched on first use. Blocks. Raises BadSettings or WeightsError."""
+    name = embedder_name(settings)
     try:
-        return _known("WELLREAD_EMBEDDER", name, EMBEDDERS)(settings)
+        return Embedding(name, _known("WELLREAD_EMBEDDER", name, EMBEDDERS)(settings), _fast(name))
     except RetrievalError as error:
         raise BadSettings(f"WELLREAD_EMBEDDER={settings.embedder}: {error}") from error
 
@@ -339,14 +448,13 @@ def _needed(why: str, setting: str, value: str | None) -> str:
     return value
 
 
-def _rank_limits(embedder: str) -> RankLimits:
-    """Choose how many passages get vectors: on a processor of this machine the best by words, elsewhere nearly all."""
-    elsewhere = embedder == "openai"
+def _fast(embedder: str) -> bool:
+    """Tell whether vectors cost little here: on a processor of this machine they do not."""
     if embedder == "sentence-transformers":
         from retrieval.index import on_gpu
 
-        elsewhere = on_gpu()
-    return FAST if elsewhere else RankLimits()
+        return on_gpu()
+    return embedder == "openai"
 
 
 async def _model(settings: Settings, stack: AsyncExitStack) -> Model:
@@ -387,3 +495,83 @@ def _known(setting: str, name: str, table: dict[str, T]) -> T:
     if name not in table:
         raise BadSettings(f"{setting}: {name!r} is not known; known are: {', '.join(sorted(table))}.")
     return table[name]
+
+
+@dataclass(frozen=True, slots=True)
+class NeededFile:
+    """Files that what the settings name is opened from; fetched or made on first use where one is missing."""
+
+    name: str
+    paths: tuple[Path, ...]
+    fetched_bytes: int
+
+    @property
+    def here(self) -> bool:
+        """Whether nothing has to be fetched. Blocks."""
+        return all(path.exists() for path in self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Opens what the settings name one by one, so that one that fails hides no other; a stack closes each.
+
+    Each raises what `open_tools` does.
+    """
+
+    settings: Settings
+    nets: list[AllowedNet] = field(default_factory=list)
+
+    async def model(self, stack: AsyncExitStack) -> Model:
+        """Open the model; weights are fetched where they are missing."""
+        return await _model(self.settings, stack)
+
+    async def cache(self, stack: AsyncExitStack) -> Cache | None:
+        """Open the cache."""
+        return await open_cache(self.settings, stack)
+
+    async def shared(self, stack: AsyncExitStack) -> Shared:
+        """Open what replicas share."""
+        return await _shared(self.settings, stack)
+
+    def memory(self) -> Memory | None:
+        """Open what was read before; who does closes it. Blocks."""
+        return memory_store(self.settings, self.embedder_name(), MemoryLimits())
+
+    async def engine(self, name: str, stack: AsyncExitStack) -> SearchEngine:
+        """Open one of the search engines."""
+        return await _engine(name, self.settings, stack, self.nets, InProcess())
+
+    async def extractor(self, stack: AsyncExitStack) -> PageExtractor:
+        """Start the workers that clean pages."""
+        return await stack.enter_async_context(Extractor(ExtractLimits()))
+
+    def embedder_name(self) -> str:
+        """Tell which embedder the settings mean here. Blocks."""
+        return embedder_name(self.settings)
+
+    def embedder(self) -> Embedder | None:
+        """Open the embedder. Blocks."""
+        return embedding_of(self.settings).embedder
+
+    def reranker(self) -> Reranker | None:
+        """Open the reranker. Blocks."""
+        return _reranker(self.settings)
+
+    def embedder_files(self) -> NeededFile | None:
+        """Tell what the embedder is opened from; None where it is no file of this machine. Blocks."""
+        if self.embedder_name() != "embedded":
+            return None
+        from retrieval.embedders.embedded import GRAPH, TOKENIZER
+        from retrieval.embedders.embedded import WEIGHTS as EMBEDDER
+
+        paths = (self.settings.models_dir / GRAPH, self.settings.models_dir / TOKENIZER)
+        return NeededFile("embedder", paths, EMBEDDER.bytes)
+
+    def model_files(self) -> NeededFile | None:
+        """Tell what the model is opened from; None where it is no file of this machine."""
+        if self.settings.model_url or self.settings.embedded_model == "echo":
+            return None
+        from agent.models.embedded import WEIGHTS
+
+        weights = WEIGHTS[self.settings.embedded_model]
+        return NeededFile("model", (self.settings.models_dir / weights.name,), weights.bytes)

@@ -1,47 +1,34 @@
-"""The `wellread` command: serve, models, doctor, ask. Knows no HTTP server: how to serve is given to it."""
+"""The `wellread` command: serve, models, doctor, cache, ask. Knows no HTTP server: how to serve is given to it."""
 
 import argparse
 import asyncio
 import io
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TextIO
 
+from agent import cache_command
 from agent.ask import ask
-from agent.build import files_searched, open_tools
+from agent.build import open_tools
+from agent.doctor.visit import visit
 from agent.errors import BadSettings
 from agent.rerun import Screen, record, replay
-from agent.settings import Settings, load_settings
+from agent.settings import Settings, load_settings, outdated
 from agent.telemetry import log_to_stderr
 from agent.terminal.prints import Prints, json_printer, people_printer
-from agent.tools import Tools
 from agent.version import VERSION
 from agent.wire.offers import OFFERS
-from retrieval.errors import WeightsError
+from retrieval.errors import CacheUnavailable, WeightsError
 
-Opener = Callable[[Settings], AbstractAsyncContextManager[Tools]]
+log = logging.getLogger(__name__)
+
 Serve = Callable[[Settings], Coroutine[Any, Any, None]]
 # What shells call the end by SIGPIPE.
 BROKEN_PIPE = 128 + 13
-
-
-async def doctor(settings: Settings, opened: Opener = open_tools) -> int:
-    """Open the tools, check each and say what is wrong; 1 when something is."""
-    async with opened(settings) as tools:
-        checks = await tools.check(live=True)
-        engines = tools.engine_health()
-        folder = await files_searched(settings)
-    for name, state in checks.items():
-        say(f"{name}: {state}")
-    for name, state in engines.items():
-        say(f"engine {name}: {state}")
-    if folder:
-        say(folder)
-    return int(any(state != "ok" for state in checks.values()))
 
 
 def describe_model(settings: Settings) -> str:
@@ -63,7 +50,7 @@ def run(arguments: Sequence[str] | None, serve: Serve) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         return _run(chosen, serve)
-    except (BadSettings, WeightsError) as error:
+    except (BadSettings, CacheUnavailable, WeightsError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:
@@ -81,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--host", help="address to listen on, instead of WELLREAD_HOST")
     serving.add_argument("--port", type=int, help="port to listen on, instead of WELLREAD_PORT; 0 takes a free one")
     commands.add_parser("models", help="say which model would run here, and why")
-    commands.add_parser("doctor", help="check the model and the search; say what is wrong")
+    visiting = commands.add_parser(
+        "doctor", help="check this machine and all that the settings name; say what is wrong"
+    )
+    visiting.add_argument("--json", action="store_true", help="print one JSON object when all is done")
+    _add_cache(commands.add_parser("cache", help="tell what the cache holds, or copy it; servers may go on using it"))
     asking = commands.add_parser("ask", help="ask a running server and print its answer as it comes")
     asking.add_argument("question", nargs="?", help="what to ask, - to read it from the input; a replay has its own")
     asking.add_argument("--url", default="http://127.0.0.1:8000", help="address of the server (%(default)s)")
@@ -96,19 +87,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    doing = parser.add_subparsers(dest="doing", required=True)
+    doing.add_parser("info", help="tell how large the cache is and how many entries it holds")
+    backup = doing.add_parser("backup", help="copy the cache's file as it is now, and check the copy")
+    backup.add_argument("file", type=Path, metavar="FILE", help="where to; a file that is not there yet")
+
+
 def _run(chosen: argparse.Namespace, serve: Serve) -> int:
     if chosen.command == "ask":
         return _ask(chosen)
+    if chosen.command == "doctor":
+        log_to_stderr("ERROR")
+        return asyncio.run(visit(say, as_json=chosen.json))
     given = {name: getattr(chosen, name, None) for name in ("host", "port")}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     if chosen.command == "models":
         say(describe_model(settings))
         return 0
+    if chosen.command == "cache":
+        say(cache_command.copy(settings, chosen.file) if chosen.doing == "backup" else cache_command.tell(settings))
+        return 0
     log_to_stderr(settings.log_level.upper(), settings.log_format)
+    for note in outdated():
+        log.warning("%s", note)
     # A stop while weights are still loading unwinds what is open, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if chosen.command == "doctor":
-        return asyncio.run(doctor(settings))
     asyncio.run(serve(settings))
     return 0
 

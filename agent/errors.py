@@ -10,6 +10,7 @@
     ├── QueueFull               429 rate_limit_error queue_full, with Retry-After
     ├── RateLimited             429 rate_limit_error rate_limit_exceeded, with Retry-After: a key's own limit
     ├── SearchUnavailable       502 server_error upstream_error: every engine failed, each is named
+    ├── Starting                503 server_error overloaded: what answers are made with is still being opened
     ├── Stopping                503 server_error overloaded: the server is being stopped
     ├── ModelUnavailable        503 server_error overloaded: the model cannot be reached
     ├── ModelFailed             502 server_error upstream_error: the model broke off or answered nonsense
@@ -120,6 +121,17 @@ class RateLimited(AgentError):
     def __init__(self, limit: str, retry_after_s: int) -> None:
         super().__init__(f"This key may {limit}. Try again in {retry_after_s} seconds.")
         self.retry_after_s = retry_after_s
+
+
+class Starting(AgentError):
+    """The server has begun, and what it answers with is still being opened."""
+
+    status = 503
+    code = "overloaded"
+    retry_after_s = 5
+
+    def __init__(self) -> None:
+        super().__init__("The server is starting. Try again in a moment; /ready tells when it can answer.")
 
 
 class Stopping(AgentError):

@@ -1,17 +1,16 @@
-"""What one key may ask: so many requests a minute, so many at once, and what is left of that."""
+"""What one key may ask: so many requests a minute, so many at once, and what is left of that.
+
+Counts by what replicas share, so that a key has the same limits however many serve it.
+"""
 
 import math
-import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
-
 from agent.errors import RateLimited
+from retrieval.errors import NoPlace
+from retrieval.shared import Shared
 
 # Clients do not wait longer by themselves.
 MOST_RETRY_SECONDS = 60
@@ -29,36 +28,45 @@ class Left:
 
 
 class KeyLimits:
-    """Counts what each key asks. None for a limit sets none."""
+    """Counts what each key asks, by what `shared` gives when it is asked. None for a limit sets none."""
 
-    def __init__(self, per_minute: int | None, at_once: int | None) -> None:
-        self._window = MovingWindowRateLimiter(MemoryStorage())
-        self._per_minute = None if per_minute is None else RateLimitItemPerMinute(per_minute)
-        self._at_once = at_once
-        self._running: Counter[str] = Counter()
+    def __init__(self, per_minute: int | None, at_once: int | None, shared: Callable[[], Shared]) -> None:
+        self._per_minute, self._at_once, self._shared = per_minute, at_once, shared
 
-    @contextmanager
-    def asking(self, key: str) -> Iterator[Left | None]:
+    @asynccontextmanager
+    async def asking(self, key: str) -> AsyncIterator[Left | None]:
         """Count one request of a key while it runs; gives what is left to it, None without a limit.
 
-        Raises RateLimited.
+        `key` is a hash of it. Raises RateLimited.
         """
-        if self._at_once is not None and self._running[key] >= self._at_once:
-            raise RateLimited(f"have {self._at_once} requests running at once", BUSY_RETRY_SECONDS)
-        if self._per_minute is not None and not self._window.hit(self._per_minute, key):
-            wait = min(MOST_RETRY_SECONDS, max(1, math.ceil(self._left(self._per_minute, key).reset_seconds)))
-            raise RateLimited(f"make {self._per_minute.amount} requests a minute", wait)
-        self._running[key] += 1
-        try:
-            yield self.left(key)
-        finally:
-            self._running[key] -= 1
-            self._running += Counter()  # forgets keys that run nothing
+        async with AsyncExitStack() as stack:
+            await self._take_place(key, stack)
+            await self._count(key)
+            yield await self.left(key)
 
-    def left(self, key: str) -> Left | None:
+    async def left(self, key: str) -> Left | None:
         """Tell where a key stands; None without a limit."""
-        return None if self._per_minute is None else self._left(self._per_minute, key)
+        if self._per_minute is None:
+            return None
+        minute = await self._shared().minute(_name(key), self._per_minute)
+        return Left(self._per_minute, minute.remaining, minute.reset_seconds)
 
-    def _left(self, item: RateLimitItemPerMinute, key: str) -> Left:
-        window = self._window.get_window_stats(item, key)
-        return Left(item.amount, max(0, window.remaining), max(0.0, window.reset_time - time.time()))
+    async def _take_place(self, key: str, stack: AsyncExitStack) -> None:
+        if self._at_once is None:
+            return
+        try:
+            await stack.enter_async_context(self._shared().place(_name(key), self._at_once, wait=False))
+        except NoPlace as error:
+            raise RateLimited(f"have {self._at_once} requests running at once", BUSY_RETRY_SECONDS) from error
+
+    async def _count(self, key: str) -> None:
+        if self._per_minute is None or await self._shared().hit(_name(key), self._per_minute):
+            return
+        wait = MOST_RETRY_SECONDS
+        if left := await self.left(key):
+            wait = min(wait, max(1, math.ceil(left.reset_seconds)))
+        raise RateLimited(f"make {self._per_minute} requests a minute", wait)
+
+
+def _name(key: str) -> str:
+    return f"key {key}"

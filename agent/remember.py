@@ -67,6 +67,19 @@ def _redis(url: str, limits: CacheLimits) -> Cache:
     return RedisCache(url, limits)
 
 
+def cache_file(settings: Settings) -> Path:
+    """Return the file that the cache is kept in. Raises BadSettings where it is kept in none."""
+    where = settings.cache.get_secret_value().strip()
+    if where == "off":
+        raise BadSettings("WELLREAD_CACHE is off: there is no cache.")
+    if where.startswith(REDIS):
+        raise BadSettings(
+            "WELLREAD_CACHE names a Redis server, which tells and copies what it holds by its own means: "
+            "redis-cli INFO memory, redis-cli --rdb FILE."
+        )
+    return _path(where)
+
+
 def _path(where: str) -> Path:
     """Return the file that the setting names. Raises BadSettings, which does not repeat it: it may hold a password."""
     if where == "sqlite":
@@ -142,22 +155,34 @@ async def open_memory(
 
     `nets` are those that the settings allow: nothing is kept of a web of this machine that another start does not have.
     """
-    where = settings.memory.get_secret_value().strip()
-    if where == "off":
-        return None
-    if embedders.computing is None or embedders.asked is None:
-        raise BadSettings("WELLREAD_MEMORY: a memory is searched by vectors. Set WELLREAD_EMBEDDER, or set it to off.")
     limits = MemoryLimits()
-    try:
-        store = await anyio.to_thread.run_sync(_memory, where, _space(settings, embedders.name), limits)
-    except (EmbedderUnavailable, MemoryUnavailable) as error:
-        raise BadSettings(f"WELLREAD_MEMORY: {error}. Name another place, or set it to off.") from error
+    store = await anyio.to_thread.run_sync(memory_store, settings, embedders.name, limits)
+    if store is None:
+        return None
+    assert embedders.computing is not None
+    assert embedders.asked is not None
     memory = TolerantMemory(store, limits)
     stack.push_async_callback(anyio.to_thread.run_sync, memory.close)
     knowing = RememberedEmbedder(embedders.asked, memory, limits)
     guard = Guard(tuple(nets))
     keeper = Keeper(memory, embedders.computing, lambda: knowing.idle_seconds, limits, guard.may_permit)
     return Remembered(memory, knowing, await stack.enter_async_context(keeper), limits)
+
+
+def memory_store(settings: Settings, embedder: str, limits: MemoryLimits) -> Memory | None:
+    """Open where the memory is kept for vectors of the embedder of that name; None when it is off. Blocks.
+
+    Raises BadSettings.
+    """
+    where = settings.memory.get_secret_value().strip()
+    if where == "off":
+        return None
+    if embedder == "none":
+        raise BadSettings("WELLREAD_MEMORY: a memory is searched by vectors. Set WELLREAD_EMBEDDER, or set it to off.")
+    try:
+        return _memory(where, _space(settings, embedder), limits)
+    except (EmbedderUnavailable, MemoryUnavailable) as error:
+        raise BadSettings(f"WELLREAD_MEMORY: {error}. Name another place, or set it to off.") from error
 
 
 def _space(settings: Settings, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agent import former_settings
 from agent.errors import BadSettings
 from agent.types import CitationStyle, Effort, LogForm, Unsupported
 
@@ -152,6 +153,11 @@ class Settings(BaseSettings):
         default=SecretStr("sqlite"),
         description="where searches, pages and vectors are kept: sqlite, a path for it, a redis:// address, or off",
     )
+    shared: SecretStr | None = Field(
+        default=None,
+        description="redis:// address of what replicas share: engines and sites to leave alone, places at each site, "
+        "limits of keys; unset: each process for itself",
+    )
     memory: SecretStr = Field(
         default=SecretStr("off"),
         description="where what was read is kept to be searched beside the web: a folder's path, a Qdrant server as "
@@ -255,19 +261,20 @@ def variables() -> dict[str, str]:
 
 
 def load_settings(**given: object) -> Settings:
-    """Read the environment; `given` values (from the command line) come first. Raises BadSettings."""
-    _refuse_unknown()
+    """Read the environment, former names too; `given` values (from the command line) come first. Raises BadSettings."""
+    if told := former_settings.unknown(os.environ, PREFIX, variables()):
+        raise BadSettings(told)
+    renamed = former_settings.understood(os.environ).values
+    earlier = {name.removeprefix(PREFIX).lower(): value for name, value in renamed.items()}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(**earlier | given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise BadSettings("\n".join(_complaint(dict(one)) for one in error.errors(include_input=False))) from None
 
 
-def _refuse_unknown() -> None:
-    known = variables()
-    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
-    if unknown:
-        raise BadSettings(f"Unknown settings: {', '.join(unknown)}. Known: {', '.join(known)}.")
+def outdated() -> tuple[str, ...]:
+    """Say which former names the environment uses, and what they are called now. Raises BadSettings."""
+    return former_settings.understood(os.environ).warnings
 
 
 def _complaint(error: Mapping[str, Any]) -> str:

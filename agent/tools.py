@@ -11,14 +11,13 @@ from agent.errors import AgentError
 from agent.reason import Model
 from agent.settings import Settings
 from retrieval.cooldown import PatientEngine
-from retrieval.errors import RetrievalError
 from retrieval.limits import ChunkLimits, FetchLimits, RankLimits, SearchLimits
 from retrieval.rank import Embedder
 from retrieval.read import PageExtractor, PageFetcher
 from retrieval.remembering import Keeper
 from retrieval.rerank import Reranker
-from retrieval.search import SearchEngine, search
-from retrieval.types import Query
+from retrieval.search import SearchEngine
+from retrieval.shared import InProcess, Shared
 
 # What an engine says of itself when nothing is known to be wrong with it.
 WELL = frozenset({"ok", "not asked yet"})
@@ -39,8 +38,8 @@ class Tools:
     """Everything opened by `agent.build.open_tools`; closed with it.
 
     `live_engines` are the engines without what is remembered of them, for checks; the engines themselves when empty.
-    `dispensable` are by name the cache, the embedder, the reranker and the memory, where one may fail. `keeper` keeps
-    what is read, where there is a memory.
+    `dispensable` are by name the cache, the embedder, the reranker, the memory and what replicas share, where one may
+    fail. `keeper` keeps what is read, where there is a memory.
     """
 
     settings: Settings
@@ -56,6 +55,7 @@ class Tools:
     rank_limits: RankLimits = field(default_factory=RankLimits)
     live_engines: Sequence[SearchEngine] = ()
     dispensable: Mapping[str, Dispensable] = field(default_factory=dict)
+    shared: Shared = field(default_factory=InProcess)
     earlier: Earlier = field(default_factory=Earlier)
     keeper: Keeper | None = None
     rank_limiter: CapacityLimiter = field(init=False)
@@ -63,9 +63,9 @@ class Tools:
     def __post_init__(self) -> None:
         self.rank_limiter = CapacityLimiter(self.rank_limits.at_once)
 
-    async def check(self, *, live: bool = False) -> dict[str, str]:
-        """Tell of model and search "ok" or a plain reason. `live` searches now; else only what failed lately counts."""
-        return {"model": await self._check_model(), "search": await self._check_search(live=live)}
+    async def check(self) -> dict[str, str]:
+        """Tell of model and search "ok" or a plain reason. Nothing is searched: what failed lately counts."""
+        return {"model": await self._check_model(), "search": self._check_search()}
 
     @property
     def _live(self) -> Sequence[SearchEngine]:
@@ -78,12 +78,7 @@ class Tools:
             return str(error)
         return "ok"
 
-    async def _check_search(self, *, live: bool) -> str:
-        if live:
-            try:
-                await search([Query("python")], self._live, self.search_limits)
-            except RetrievalError as error:
-                return str(error)
+    def _check_search(self) -> str:
         cooling = [(engine.name, engine.cooling) for engine in self._live if isinstance(engine, PatientEngine)]
         if self._live and len(cooling) == len(self._live) and all(why for _, why in cooling):
             return "; ".join(f"{name}: {why}" for name, why in cooling)

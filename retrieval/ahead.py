@@ -29,6 +29,8 @@ class Ahead:
     known: Known = field(default_factory=Known)
     _documents: list[Document] = field(default_factory=list)
     _texts: list[list[str]] = field(default_factory=list)
+    # Of so many pages nothing is left to embed.
+    _finished: int = 0
 
     def add(self, document: Document) -> None:
         """Take in a page."""
@@ -36,13 +38,16 @@ class Ahead:
 
     def step(self) -> bool:
         """Embed the next few passages; tells whether there was any to embed. Blocks: call it in a thread."""
-        if self.embedder is None or not self._documents:
-            return False
+        documents = tuple(self._documents)
+        if self.embedder is None or len(documents) == self._finished:
+            return False  # at no cost: while pages are slow, this is asked many times a second
         try:
-            new = self._likeliest(tuple(self._documents))
+            new = self._likeliest(documents)
             learn(new, self.embedder, self.known)
         except EmbedderUnavailable:
             return False  # the ranking will meet the same fault, and say so
+        if not new:
+            self._finished = len(documents)
         return bool(new)
 
     def _likeliest(self, documents: Sequence[Document]) -> list[str]:

@@ -1,48 +1,44 @@
-"""Remembers which origins asked to be left alone, and until when. Pure: the clock is the caller's, in Unix seconds.
+"""Remembers which origins asked to be left alone, and until when; by what replicas share, so that all of them do.
 
 An origin that answers 429 or 503 is not asked again before its Retry-After is over (RFC 9110, section 10.2.3), or for a
-short while when it names no time it means. What an origin may ask for is bounded, and so is the number remembered.
+short while when it names no time it means. What an origin may ask for is bounded.
 """
 
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from retrieval.limits import BackoffLimits
+from retrieval.shared import Shared
 
 TOLD_TO_WAIT = frozenset({429, 503})
 SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 class Backoff:
-    """Which origins wait until when."""
+    """Which origins wait until when. `clock` gives Unix seconds."""
 
-    def __init__(self, limits: BackoffLimits, clock: Callable[[], float]) -> None:
-        self._limits, self._clock = limits, clock
-        self._ends: dict[str, float] = {}
+    def __init__(self, limits: BackoffLimits, shared: Shared, clock: Callable[[], float] = time.time) -> None:
+        self._limits, self._shared, self._clock = limits, shared, clock
 
-    def note(self, origin: str, status: int, retry_after: str | None) -> None:
+    async def note(self, origin: str, status: int, retry_after: str | None) -> None:
         """Take notice of a reply. `retry_after` is the header as it came."""
         if status not in TOLD_TO_WAIT:
             return
-        now = self._clock()
-        wait = wait_seconds(retry_after, now, self._limits)
+        wait = wait_seconds(retry_after, self._clock(), self._limits)
         if wait > 0:
-            self._ends[origin] = now + wait
-        if len(self._ends) > self._limits.origins:
-            self._ends.pop(min(self._ends, key=self._ends.__getitem__))
+            await self._shared.change(_name(origin), lambda _: str(status), wait)
 
-    def until(self, origin: str) -> float | None:
+    async def until(self, origin: str) -> float | None:
         """Return when an origin may be asked again, in Unix seconds; None when it may be asked now."""
-        end = self._ends.get(origin)
-        if end is None:
-            return None
-        # A wait longer than the longest means that the clock was set back since.
-        if 0 < end - self._clock() <= self._limits.max_wait_seconds:
-            return end
-        del self._ends[origin]
-        return None
+        note = await self._shared.note(_name(origin))
+        return None if note.text is None else self._clock() + note.left_seconds
+
+
+def _name(origin: str) -> str:
+    return f"wait {origin}"
 
 
 def wait_seconds(retry_after: str | None, now: float, limits: BackoffLimits) -> float:

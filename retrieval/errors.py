@@ -8,6 +8,8 @@ RetrievalError
 ├── EmbedderUnavailable   vectors cannot be computed; ranking falls back to words and says so
 ├── CacheUnavailable      the store of a cache fails; while running a miss, at the start an error
 ├── MemoryUnavailable     what was read cannot be kept or searched; the web is, and the outage is noted
+├── NoPlace               all places of which there are a few are taken, and who asked does not wait
+├── SharedUnavailable     what replicas share cannot be had; while running each goes on alone, at the start an error
 ├── RecordingError        a recording cannot be written or read, or lacks what its replay asks for
 ├── RerankerUnavailable   passages cannot be reranked; the order stays as it was and says so
 └── WeightsError          embedded weights could not be fetched or are not what they should be
@@ -54,6 +56,14 @@ class CacheUnavailable(RetrievalError):
 
 class MemoryUnavailable(RetrievalError):
     """The memory of what was read cannot be used; the message names the place, without its password."""
+
+
+class NoPlace(RetrievalError):
+    """All places are taken."""
+
+
+class SharedUnavailable(RetrievalError):
+    """The store that replicas share does not answer; the message names it, without its password."""
 
 
 class RecordingError(RetrievalError):

@@ -19,6 +19,9 @@ import unicodedata
 import warnings
 from concurrent.futures import CancelledError
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,8 +55,7 @@ class Extractor:
         self._limits = limits
 
     async def __aenter__(self) -> Self:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["retrieval.preload"])
+        context = _worker_context()
         self._pool = ProcessPool(
             max_workers=self._limits.workers,
             max_tasks=self._limits.tasks_per_worker,
@@ -89,6 +91,23 @@ class Extractor:
         if isinstance(outcome, Document):
             outcome = replace(outcome, fresh_seconds=freshness.unasked_seconds(page.headers, CacheLimits()))
         return replace(outcome, ms=ms, bytes=len(page.body))
+
+
+def prepare() -> None:
+    """Begin to load what the workers need, in a process of its own, while this one goes on. Blocks shortly."""
+    _worker_context()
+    forkserver.ensure_running()
+
+
+def _worker_context() -> ForkServerContext:
+    """Return how workers are started: ready, and without running the program's main file once more each."""
+    # For a second and 45 MB, and they need nothing of it. What has this name is not run again.
+    main = sys.modules["__main__"]
+    if main.__spec__ is None:
+        main.__spec__ = ModuleSpec("__main__", None)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["retrieval.preload"])
+    return context
 
 
 def clean(page: Page, limits: ExtractLimits) -> Document | Skipped:
@@ -202,4 +221,4 @@ def _prepare_worker(memory_bytes: int, niceness: int) -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
-__all__ = ["CancelledError", "Extractor", "clean", "readable"]
+__all__ = ["CancelledError", "Extractor", "clean", "prepare", "readable"]

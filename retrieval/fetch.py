@@ -23,6 +23,7 @@ from retrieval.backoff import Backoff, clock_time
 from retrieval.guard import BlockedAddress, Guard, GuardedBackend
 from retrieval.limits import BackoffLimits, FetchLimits, RobotsLimits
 from retrieval.robots import ROBOT, Robots, RobotsReply
+from retrieval.shared import InProcess, Shared
 from retrieval.types import Hit, Page, Skipped, SkipReason
 
 USER_AGENT = f"{ROBOT}/0.1 (self-hosted reader; one fetch per question)"
@@ -58,7 +59,7 @@ class _Refused(Exception):
 class Fetcher:
     """Fetches single pages over one guarded connection pool. Use as an async context manager.
 
-    `robots` None fetches without asking robots.txt.
+    `robots` None fetches without asking robots.txt; `shared` None shares its places and waits with no other replica.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class Fetcher:
         guard: Guard,
         limits: FetchLimits,
         robots: RobotsLimits | None = RobotsLimits(),  # noqa: B008  (frozen)
+        shared: Shared | None = None,
     ) -> None:
         self._guard, self._limits, self._robots_limits = guard, limits, robots
         self._robots = Robots(self._robots_txt, robots) if robots else None
-        self._backoff = Backoff(BackoffLimits(), time.time)
+        self._shared = shared or InProcess()
+        self._backoff = Backoff(BackoffLimits(), self._shared)
         self._all = anyio.Semaphore(limits.at_once)
-        self._hosts: dict[str, anyio.Semaphore] = {}
 
     async def __aenter__(self) -> Self:
         # Reading the certificates blocks.
@@ -80,7 +82,7 @@ class Fetcher:
             ssl_context=context,
             network_backend=GuardedBackend(self._guard),
             max_connections=2 * self._limits.at_once,
-            max_keepalive_connections=self._limits.at_once,
+            max_keepalive_connections=self._limits.idle,
             keepalive_expiry=self._limits.keep_alive_seconds,
             http2=True,
         )
@@ -113,7 +115,7 @@ class Fetcher:
 
         `stale` is what an earlier fetch of the hit gave: it comes back, with the new headers, when it has not changed.
         """
-        async with self._place(urls.site(hit.url)), self._all:
+        async with self._shared.place(f"site {urls.site(hit.url)}", self._limits.per_host), self._all:
             start = time.monotonic()
             try:
                 with anyio.fail_after(self._limits.page_seconds):
@@ -130,17 +132,6 @@ class Fetcher:
                 return _skipped(hit, SkipReason.NETWORK_ERROR, repr(error), start)
             except content_coding.DamagedBody as error:
                 return _skipped(hit, SkipReason.BAD_ENCODING, repr(error), start)
-
-    @asynccontextmanager
-    async def _place(self, host: str) -> AsyncIterator[None]:
-        """Wait for one of the host's few places; a host that nobody asks any more is forgotten."""
-        places = self._hosts.setdefault(host, anyio.Semaphore(self._limits.per_host))
-        try:
-            async with places:
-                yield
-        finally:
-            if places.value == self._limits.per_host and not places.statistics().tasks_waiting:
-                self._hosts.pop(host, None)
 
     async def _follow(self, hit: Hit, start: float, stale: Page | None) -> Page:
         url = self._checked(hit.url)
@@ -164,14 +155,14 @@ class Fetcher:
     ) -> AsyncIterator[tuple[httpcore2.Response, httpx2.Headers]]:
         """Send one request, unless the site asked us to wait, and note whether it asks that now."""
         origin = urls.origin(url)
-        if (until := self._backoff.until(origin)) is not None:
+        if (until := await self._backoff.until(origin)) is not None:
             raise _Refused(SkipReason.RATE_LIMITED, f"the site asked to wait until {clock_time(until)}")
         request = httpx2.Request("GET", url, headers=HEADERS | dict(conditions))
         core = httpcore2.Request("GET", _core_url(request.url), headers=request.headers.raw)
         reply = await self._pool.handle_async_request(core)
         try:
             headers = httpx2.Headers(reply.headers)
-            self._backoff.note(origin, reply.status, headers.get("retry-after"))
+            await self._backoff.note(origin, reply.status, headers.get("retry-after"))
             yield reply, headers
         finally:
             await reply.aclose()

@@ -32,7 +32,8 @@ class CooldownLimits:
     """How long a failing engine is left alone: the first time and at most, doubled in between.
 
     `refused` is for engines that turn us away without naming a time, `fault` for any other failure. A time that the
-    engine names is honored up to `told_most_seconds`. Silence of `silent_seconds` is a failure too.
+    engine names is honored up to `told_most_seconds`. Silence of `silent_seconds` is a failure too. Failures of an
+    engine that nobody asks any more are forgotten after `kept_seconds`.
     """
 
     refused_first_seconds: float = 30.0
@@ -41,6 +42,7 @@ class CooldownLimits:
     fault_most_seconds: float = 8.0
     told_most_seconds: float = 3_600.0
     silent_seconds: float = 4.0
+    kept_seconds: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class FetchLimits:
     """How hard to fetch. `pdf_bytes` is for a PDF instead of `wire_bytes` and `body_bytes`.
 
     A page that takes `hedge_seconds` to come, or `hedge_extract_seconds` to be cleaned (waiting for a worker is part of
-    it), no longer holds back the next in reserve. A connection that nobody uses is closed after
-    `keep_alive_seconds`, or twice that at most.
+    it), no longer holds back the next in reserve. Of connections that nobody uses `idle` are kept, each for
+    `keep_alive_seconds`, or twice that at most: the pool looks at every one of them for each page.
     """
 
     wanted: int = 50
@@ -67,7 +69,8 @@ class FetchLimits:
     hedge_extract_seconds: float = 3.0
     at_once: int = 48
     per_host: int = 4
-    keep_alive_seconds: float = 5.0
+    idle: int = 16
+    keep_alive_seconds: float = 2.0
     redirects: int = 5
     url_chars: int = 4096
     wire_bytes: int = 5_000_000
@@ -95,7 +98,24 @@ class BackoffLimits:
 
     max_wait_seconds: float = 3_600.0
     default_wait_seconds: float = 8.0
-    origins: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimits:
+    """What may be spent on what replicas must know of each other.
+
+    No call waits longer than `wait_seconds` for the store; one that failed is left alone until it answers again, which
+    is tried every `beat_seconds`. With each beat a replica renews its places: those of one that died end
+    `lease_seconds` after its last. Who waits for a place looks every `look_seconds`. Of `notes` a process remembers so
+    many.
+    """
+
+    wait_seconds: float = 0.5
+    beat_seconds: float = 2.0
+    lease_seconds: float = 10.0
+    look_seconds: float = 0.05
+    connections: int = 8
+    notes: int = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,9 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of passages by their text before they are ranked: stems, and vectors of unit length."""
+    """What is known of passages by their text before they are ranked: terms, and vectors of unit length."""
 
-    stems: dict[str, list[str]] = field(default_factory=dict)
+    terms: dict[str, words.Terms] = field(default_factory=dict)
     vectors: dict[str, Vectors] = field(default_factory=dict)
 
 
@@ -107,7 +107,7 @@ def rank(
 
 def scored(queries: Sequence[str], texts: Sequence[str], language: str, known: Known) -> Vectors:
     """Score texts by the words of all queries; shape (len(texts),)."""
-    return _joined(words.score(queries, texts, language, known.stems))
+    return _joined(words.score(queries, texts, language, known.terms))
 
 
 def learn(texts: Sequence[str], embedder: Embedder, known: Known) -> None:

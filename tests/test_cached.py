@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import pipeline
-from agent.build import open_tools
+from agent.build import Parts, open_tools
+from agent.doctor.parts import search
 from agent.errors import BadSettings
 from agent.plan import unaided
 from agent.remember import Remembering
@@ -620,9 +621,10 @@ async def test_what_may_be_fetched_no_longer_is_not_in_the_cache(path):
 
 
 async def test_the_check_of_an_engine_asks_the_engine(path):
-    async with served() as (web, settings), open_tools(settings.model_copy(update=cache_at(str(path)))) as tools:
+    async with served() as (web, settings):
         for _ in range(2):
-            assert (await tools.check(live=True))["search"] == "ok"
+            checked = await search(Parts(settings.model_copy(update=cache_at(str(path)))))
+            assert {found.state for found in checked} == {"ok"}
     assert sum(count for target, count in web.hits.items() if target.startswith("/search?")) >= 2
 
 

@@ -131,7 +131,7 @@ def clock() -> Clock:
 @pytest.mark.anyio
 async def test_a_cooling_engine_is_not_asked(clock):
     flaky = Flaky([REFUSAL])
-    engine = PatientEngine(flaky, LIMITS, clock)
+    engine = PatientEngine(flaky, LIMITS, clock=clock)
     assert (engine.name, engine.health, engine.cooling) == ("flaky", "not asked yet", None)
     with pytest.raises(EngineRefused):
         await engine.search(Query("q"), 1)
@@ -148,7 +148,7 @@ async def test_a_cooling_engine_is_not_asked(clock):
 
 @pytest.mark.anyio
 async def test_silence_is_a_failure_and_a_hasty_client_is_not(clock):
-    engine = PatientEngine(Flaky(["hang", "hang"]), LIMITS, clock)
+    engine = PatientEngine(Flaky(["hang", "hang"]), LIMITS, clock=clock)
     for took, cooling in ((1.0, None), (6.0, "no answer within 6 s; asked again in 2 s")):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(engine.search, Query("q"), 1)

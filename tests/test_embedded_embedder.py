@@ -1,6 +1,8 @@
 """The embedder on its real weights: `pytest -m embedded`. The weights are fetched on first use."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,6 +53,29 @@ def test_four_bit_weights_are_read_in_order():
     block = np.float16(0.5).tobytes() + bytes(low | (15 - low) << 4 for low in range(16))
     (row,) = e5._unpack(block, 0, len(block), 1).floats()
     assert row.tolist() == [(w - 8) / 2 for w in (*range(16), *range(15, -1, -1))]
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(tmp_path):
+    code = """
+from pathlib import Path
+from retrieval.embedders import embedded
+from retrieval.errors import EmbedderUnavailable
+try:
+    embedded._loaded(Path("no graph"), Path("no tokenizer"))
+except EmbedderUnavailable as error:
+    print(error)
+"""
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH"}}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        env=kept | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "ONNX Runtime" in done.stdout  # so it was loaded
+    assert [path.name for path in tmp_path.rglob("*")] == []
 
 
 @pytest.mark.embedded

@@ -1,4 +1,6 @@
 import multiprocessing
+import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -13,6 +15,7 @@ from retrieval.extract import TAGS_BEFORE_PARSING, Extractor, clean, readable
 from retrieval.limits import ExtractLimits
 from retrieval.types import Document, Hit, Page, Skipped
 
+ROOT = Path(__file__).parent.parent
 LIMITS = ExtractLimits(workers=1, page_seconds=1)
 URL = "https://www.example.org/pier"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -245,3 +248,28 @@ async def test_cancelling_stops_the_work_and_closing_every_worker():
     with anyio.fail_after(2):
         while workers() - others:  # noqa: ASYNC110 - processes end without telling
             await anyio.sleep(0.02)
+
+
+MAIN_FILE = """
+import asyncio
+print("the main file runs")
+if __name__ == "__main__":
+    from retrieval.extract import Extractor
+    from retrieval.limits import ExtractLimits
+    from tests.test_extract import HTML, page
+
+    async def main():
+        async with Extractor(ExtractLimits()) as extractor:
+            print((await extractor.extract(page(HTML))).title)
+
+    asyncio.run(main())
+"""
+
+
+def test_workers_do_not_run_the_programs_main_file_again(tmp_path):
+    (tmp_path / "main.py").write_text(MAIN_FILE)
+    command = [sys.executable, str(tmp_path / "main.py")]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "the main file runs\nThe pier\n"

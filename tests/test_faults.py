@@ -178,7 +178,7 @@ async def dependencies():
 
 
 @asynccontextmanager
-async def product(around, cache="off"):
+async def product(around, cache="off", shared=None):
     """Open the server over its dependencies, as its settings say; give a client of it."""
     settings = Settings(
         search=("searxng",),
@@ -191,6 +191,7 @@ async def product(around, cache="off"):
         embedder_model="any",
         allow_nets=(f"127.0.0.1/32:{around['well'].port}", f"127.0.0.1/32:{around['pages'].port}"),
         cache=str(cache),
+        shared=shared,
         read_seconds=2.0,
         answer_seconds=ANSWER_SECONDS,
     )
@@ -397,6 +398,24 @@ async def test_a_cache_that_fails_is_done_without_and_told(tmp_path, redis_port,
             await store.set(None)
         await check_undegraded(client, time.monotonic())
         await store.set("refused" if kind == "redis" else None)
+
+
+@pytest.mark.parametrize("fault", ["refused", "silent", "garbage", "cut off"])
+async def test_what_replicas_share_fails_and_each_goes_on_alone_and_tells(redis_port, fault):
+    store = Wire(redis_port)
+    await store.set(None)
+    async with dependencies() as around, product(around, shared=store.cache) as client:
+        check_harmless(*await asked(client))
+        try:
+            await store.set(fault)
+            start = time.monotonic()
+            check_harmless(*await asked(client))
+            assert time.monotonic() - start <= MOST_SECONDS
+            assert "shared" in (await client.get("/ready")).json()["degraded"]
+        finally:
+            await store.set(None)
+        await check_undegraded(client, time.monotonic())
+        await store.set("refused")
 
 
 async def check_undegraded(client, since):

@@ -151,7 +151,7 @@ async def test_a_host_gets_few_fetches_at_once(web, fetcher):
     assert web.hits.total() == 20 + 1
     assert web.hits["/robots.txt"] == 1
     assert web.most_open <= LIMITS.per_host
-    assert not fetcher._hosts
+    assert not fetcher._shared._places
 
 
 async def test_a_slow_host_takes_no_more_than_its_share():

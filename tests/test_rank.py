@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.ahead import Ahead
+from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.limits import ChunkLimits, RankLimits
 from retrieval.rank import headed, rank
@@ -179,6 +180,32 @@ def test_of_the_pages_in_hand_no_more_is_embedded_than_their_share():
     while ahead.step():
         pass
     assert embedder.embedded == []
+
+
+class Watched(list):
+    """Queries that count how often they are looked at."""
+
+    looks = 0
+
+    def __iter__(self):
+        self.looks += 1
+        return super().__iter__()
+
+
+def test_while_no_page_comes_nothing_is_computed_again():
+    queries = Watched(["tower"])
+    ahead = Ahead(queries, "en", 2, HashingEmbedder(), LIMITS, ChunkLimits())
+    ahead.add(PASSAGES[0].document)
+    while ahead.step():
+        pass
+    looks = queries.looks
+    assert looks
+    assert not ahead.step()
+    assert queries.looks == looks
+    ahead.add(PASSAGES[1].document)
+    while ahead.step():
+        pass
+    assert queries.looks > looks
 
 
 def test_an_embedder_that_fails_ahead_is_left_to_the_ranking():

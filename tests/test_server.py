@@ -1,10 +1,11 @@
 import json
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 import server
 from agent import command, page
-from agent.errors import ModelUnavailable, SearchUnavailable
+from agent.errors import BadSettings, ModelUnavailable, SearchUnavailable
 from agent.reason import ModelInfo
 from agent.settings import Settings
 from agent.types import (
@@ -32,6 +33,7 @@ from agent.types import (
     Timings,
     Usage,
 )
+from retrieval.shared import InProcess
 from tests.web import serving
 
 pytestmark = pytest.mark.anyio
@@ -66,8 +68,9 @@ class FakeModel:
 class FakeTools:
     def __init__(self, *, up=True):
         self.model = FakeModel(up=up)
+        self.shared = InProcess()
 
-    async def check(self, *, live=False):
+    async def check(self):
         return {"model": "ok" if self.model.up else "down", "search": "ok"}
 
     def degraded(self):
@@ -620,17 +623,6 @@ async def test_paths_without_v1_work_too(plain):
     assert (await plain.post("/chat/completions", json=body())).status_code == 200
 
 
-async def test_doctor_tells_what_is_wrong(capsys):
-    @asynccontextmanager
-    async def opened(settings):
-        yield FakeTools(up=False)
-
-    assert await command.doctor(Settings(), opened) == 1
-    assert capsys.readouterr().out == (
-        "model: down\nsearch: ok\nengine ddgs: ok\nengine brave: cooling: answered 429; asked again in 30 s\n"
-    )
-
-
 def test_models_says_which_and_why():
     assert "WELLREAD_MODEL_URL is not set" in command.describe_model(Settings())
     told = command.describe_model(Settings(model_url="http://vllm:8000/v1", model_name="r1"))
@@ -721,6 +713,78 @@ def test_what_runs_may_finish_after_a_signal_and_what_is_new_is_refused():
     assert json.loads(last[0].removeprefix("data: "))["choices"][0]["finish_reason"] == "stop"
     assert last[1] == "data: [DONE]"
     assert process.returncode == 0
+
+
+OPENING = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+import anyio
+import server
+from agent.errors import BadSettings
+from agent.settings import Settings
+from tests.test_server import FakeTools, tower
+
+@asynccontextmanager
+async def opened(settings):
+    if await anyio.to_thread.run_sync(sys.stdin.readline) != "go\\n":
+        raise BadSettings("WELLREAD_SEARCH: no.")
+    yield FakeTools()
+
+try:
+    asyncio.run(server.serve(Settings(port=int(sys.argv[1])), opened, tower))
+except BadSettings as error:
+    print(error, flush=True)
+"""
+
+
+@contextmanager
+def opening_process():
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", OPENING, str(port)]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client,
+    ):
+        while process.poll() is None:
+            with suppress(httpx2.ConnectError):
+                assert client.get("/health").json() == {"status": "ok"}
+                break
+            time.sleep(0.05)
+        yield process, client
+
+
+def test_while_it_opens_the_server_lives_and_is_not_ready():
+    with opening_process() as (process, client):
+        ready = client.get("/ready")
+        asked = client.post("/v1/chat/completions", json=body())
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        said = process.stdout.readline()
+        after = client.get("/ready"), client.post("/v1/chat/completions", json=body())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+    assert (ready.status_code, ready.json()["checks"]) == (503, {"server": "is starting"})
+    assert (asked.status_code, asked.json()["error"]["code"], asked.headers["retry-after"]) == (503, "overloaded", "5")
+    assert said == f"Wellread listens on {client.base_url}\n".replace("/\n", "\n")
+    assert [reply.status_code for reply in after] == [200, 200]
+
+
+def test_what_cannot_be_opened_stops_the_start_with_its_reason():
+    with opening_process() as (process, _):
+        process.stdin.write("stop\n")
+        process.stdin.flush()
+        assert process.stdout.read() == "WELLREAD_SEARCH: no.\n"
+        assert process.wait(20) == 0
+
+
+async def test_a_port_that_is_taken_stops_the_start():
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        number = taken.getsockname()[1]
+        with pytest.raises(BadSettings, match=f"WELLREAD_PORT: 127.0.0.1:{number} cannot be listened on"):
+            await server.serve(Settings(port=number))
 
 
 # ---- the Responses API

@@ -1,6 +1,10 @@
+import re
+
 import pytest
 
-from retrieval.stand_ins import MOST_CHARS, stand_in, without_paywall
+from retrieval.stand_ins import KINDS, LISTING, MOST_CHARS, PAYWALL, stand_in, without_paywall
+
+PATTERNS = (*KINDS.values(), LISTING, PAYWALL)
 
 PAGES = {
     "a page not found": [
@@ -81,3 +85,15 @@ def test_what_a_paywall_says_is_left_out_of_a_teaser(line):
 def test_a_long_paragraph_about_subscriptions_stays():
     text = "Newspapers ask readers to subscribe to continue reading. " * 10
     assert without_paywall(text.strip()) == text.strip()
+
+
+@pytest.mark.parametrize("phrase", [phrase for pattern in PATTERNS for phrase in pattern.pattern.split("|")])
+def test_phrases_are_in_small_letters(phrase):
+    """Texts are made small before they are looked through."""
+    assert re.sub(r"\\[A-Z]", "", phrase) == re.sub(r"\\[A-Z]", "", phrase).lower()
+
+
+@pytest.mark.parametrize(("kind", "page"), [(kind, page) for kind, pages in PAGES.items() for page in pages])
+def test_the_case_of_letters_tells_nothing(kind, page):
+    title, text = page
+    assert stand_in(title.upper(), text.upper()) == kind

@@ -1,3 +1,4 @@
+import bm25s
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,3 +90,20 @@ def test_scores_are_finite_and_never_negative(queries, texts, language):
     assert scores.shape == (len(queries), len(texts))
     assert np.isfinite(scores).all()
     assert (scores >= 0).all()
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12).map(" ".join), min_size=1, max_size=9),
+    st.lists(st.lists(st.sampled_from("abcdxyz"), max_size=5).map(" ".join), min_size=1, max_size=3),
+)
+def test_scores_are_those_of_an_index_of_all_words(texts, queries):
+    scores = score(queries, texts, "en")
+    corpus = [stems(text, "en") for text in texts]
+    if not any(corpus):
+        assert not scores.any()
+        return
+    index = bm25s.BM25()
+    index.index(corpus, show_progress=False)
+    for row, query in zip(scores, queries, strict=True):
+        shared = [word for word in stems(query, "en") if word in index.vocab_dict]
+        np.testing.assert_allclose(row, index.get_scores(shared) if shared else np.zeros(len(texts)), rtol=1e-4)

@@ -119,6 +119,11 @@ class OpenAICompatibleModel:
         self._takes_budget = True
         self._counts = True
 
+    @property
+    def profile_name(self) -> str:
+        """How the model is talked to, as far as is known: the name of a profile."""
+        return self._profile.name
+
     async def info(self) -> ModelInfo:
         """Ask the server for its models; the answer is kept for some seconds. Raises ModelUnavailable."""
         if self._info is None or time.monotonic() >= self._info_until:

@@ -123,6 +123,8 @@ def _save_tokenizer(vocabulary: e5.Vocabulary, path: Path) -> None:
 
 
 def _loaded(graph: Path, tokenizer: Path) -> tuple[Any, Any]:
+    # Else its wheels keep an identifier of this machine and report to their maker. Read while the library loads.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
         from tokenizers import Tokenizer

@@ -65,8 +65,8 @@ DOCUMENT = TypeAdapter(Document)
 class DiskMemory:
     """Pages and vectors in `folder`, made where missing; `space` names whose vectors, and is the name of its files.
 
-    `clock` is in Unix seconds. Blocks. Raises MemoryUnavailable when the file cannot be opened or is not one of ours, and
-    EmbedderUnavailable where faiss is not installed.
+    `clock` is in Unix seconds. Blocks. Raises MemoryUnavailable when the file cannot be opened or is not one of ours,
+    and EmbedderUnavailable where faiss is not installed.
     """
 
     def __init__(self, folder: Path, space: str, limits: MemoryLimits, clock: Callable[[], float] = time.time) -> None:
