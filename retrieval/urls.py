@@ -6,6 +6,7 @@ desktop addresses of one page share it, and nothing is ever fetched from it.
 
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
 # What analytics, advertisers and mail tools append; it never selects the page. The Russian ones: yclid, ysclid, ymclid,
@@ -40,7 +41,11 @@ PORT = re.compile(r":[0-9]+\Z")
 # What no host has (WHATWG URL, forbidden domain code points), and what would end a link in Markdown or HTML.
 NOT_IN_HOST = re.compile(r"""[\s\x00-\x20\x7f#/<>?@\[\\\]^|%(){}"'`]""")
 
+# A question meets some hundreds of addresses, each a dozen times: in every list of results that it is fused from.
+REMEMBERED = 4_000
 
+
+@lru_cache(REMEMBERED)
 def canonical(url: str) -> str | None:
     """Return an address of the same page in one form, or None when it cannot be fetched at all.
 
@@ -77,6 +82,7 @@ def local_file(url: str) -> str | None:
     return url if url.startswith("file:///") else None
 
 
+@lru_cache(REMEMBERED)
 def key(url: str) -> str:
     """Return what the addresses of one page share, given a canonical one.
 

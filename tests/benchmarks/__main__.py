@@ -5,7 +5,7 @@ import sys
 
 from tests.benchmarks import servers
 
-BENCHMARKS = ("extraction", "recall", "finding", "speed", "rough", "cost", "citations", "across")
+BENCHMARKS = ("extraction", "recall", "finding", "speed", "rough", "cost", "citations", "across", "memory", "faiss_gpu")
 
 if __name__ == "__main__":
     servers.require_data()

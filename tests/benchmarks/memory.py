@@ -8,6 +8,7 @@ while nobody asks. Then the web is stopped. `--folder` keeps the memory, and vec
 
 import argparse
 import json
+import os
 import random
 import statistics
 import tempfile
@@ -147,9 +148,9 @@ async def answered(asked: Sequence[Row], settings: Settings) -> list[Row]:
 
 
 async def _answered(row: Row, tools: Tools) -> Row:
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     reading = await direct.read(row["question"], tools, tools.settings.pages)
-    seconds = time.perf_counter() - start
+    seconds, worked = time.perf_counter() - start, time.process_time() - worked
     assert all(page.cached for page in reading.coverage.pages if page.status == "read")
     text = reading.context.text[: direct.CONTEXT_CHARS]
     stages = reading.timings
@@ -158,6 +159,7 @@ async def _answered(row: Row, tools: Tools) -> Row:
         "language": row["lang"],
         "all": score(row, text),
         "ms": seconds * 1000,
+        "cpu_ms": worked * 1000,
         "read": reading.coverage.read,
         "stages": (stages.search, stages.fetch, stages.rank, stages.pack),
     }
@@ -209,14 +211,16 @@ def report(rows: list[Row], told: str, kept: Vectors, queries: Vectors) -> str:
         ms = sorted(row["ms"] for row in group)
         share = statistics.fmean(row["all"] for row in group)
         pages = statistics.median(row["read"] for row in group)
-        lines.append([name, len(group), share, f"{statistics.median(ms):.0f}", f"{ms[int(len(ms) * 0.95)]:.0f}", pages])
+        took = (statistics.median(ms), ms[int(len(ms) * 0.95)], statistics.median(row["cpu_ms"] for row in group))
+        lines.append([name, len(group), share, *(f"{each:.0f}" for each in took), pages])
     stages = [statistics.median(row["stages"][i] for row in rows) for i in range(4)]
     kinds: tuple[Kind, ...] = ("flat", "hnsw", "ivf")
     indexes = [[kind, *found_of_exact(kind, kept, queries)] for kind in kinds]
     return (
-        table(["questions", "n", "`ev_all`", "ms, median", "ms, 95 %", "pages, median"], lines)
+        table(["questions", "n", "`ev_all`", "ms, median", "ms, 95 %", "CPU ms, median", "pages, median"], lines)
         + f"\n\n{told} {len(kept)} passages have one. Milliseconds of the stages in the median: search {stages[0]:g}, "
-        + f"pages {stages[1]:g}, rank {stages[2]:g}, pack {stages[3]:g}.\n\n"
+        + f"pages {stages[1]:g}, rank {stages[2]:g}, pack {stages[3]:g}. "
+        + f"The machine's load was {os.getloadavg()[1]:.1f}.\n\n"
         + table(["index", f"recall of the exact {NEIGHBORS}", "ms a query", "s to make it"], indexes)
     )
 
