@@ -159,7 +159,7 @@ class MemoryLimits:
     keep_seconds: float = 7_776_000.0
     passages: int = 200_000
     total_bytes: int = 2_000_000_000
-    results: int = 16
+    results: int = 10
     near: int = 64
     near_filtered: int = 512
     passages_a_page: int = 128
