@@ -37,8 +37,8 @@ def describe_model(settings: Settings) -> str:
     if settings.model_url:
         name = settings.model_name or "the first model listed"
         which = f"{name} at {settings.model_url}, because WELLREAD_MODEL_URL is set"
-    elif settings.model_name == "echo":
-        which = "echo, which only repeats its sources, because WELLREAD_MODEL_NAME says so"
+    elif settings.embedded_model == "echo":
+        which = "echo, which only repeats its sources, because WELLREAD_EMBEDDED_MODEL says so"
     else:
         which = f"the embedded {settings.embedded_model} model, because WELLREAD_MODEL_URL is not set"
         which += f"; its weights are kept in {settings.models_dir}"

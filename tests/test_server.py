@@ -627,6 +627,7 @@ def test_models_says_which_and_why():
     assert "WELLREAD_MODEL_URL is not set" in command.describe_model(Settings())
     told = command.describe_model(Settings(model_url="http://vllm:8000/v1", model_name="r1"))
     assert "r1 at http://vllm:8000/v1" in told
+    assert "WELLREAD_EMBEDDED_MODEL says so" in command.describe_model(Settings(embedded_model="echo"))
 
 
 def test_bad_settings_are_told_plainly(monkeypatch, capsys):

@@ -5,11 +5,12 @@ import sys
 
 from tests.benchmarks import servers
 
-BENCHMARKS = ("extraction", "recall", "finding", "speed", "rough", "cost", "citations", "across", "memory", "faiss_gpu")
+QUALITY = ("extraction", "recall", "finding", "citations", "across", "memory")
+COST = ("speed", "rough", "cost", "throughput", "tokens", "cold_start", "faiss_gpu")
 
 if __name__ == "__main__":
     servers.require_data()
-    for name in BENCHMARKS:
+    for name in QUALITY + COST:
         print(f"\n## {name}\n", flush=True)
         command = [sys.executable, "-m", f"tests.benchmarks.{name}"]
         subprocess.run(command, check=True, preexec_fn=servers.end_with_parent)
