@@ -119,7 +119,8 @@ INTERNAL = "Something went wrong inside the server; its log tells more."
 # How long a thread that ranks or proves may keep the interpreter from the loop: a tenth of the default.
 SWITCH_SECONDS = 0.0005
 # After how many new objects, and collections of the younger ones, cycles are looked for; by default 700, 10 and 10.
-COLLECT_AFTER = (10_000, 20, 50)
+# Little at a time, and the old ones rarely: each look holds the event loop, the longer the more it looks at.
+COLLECT_AFTER = (1_000, 20, 200)
 PUBLIC_PATHS = frozenset({"/", "/health", "/ready", "/version", "/docs", "/openapi.json"})
 PAGE_FILES = "/page/"
 LIVES: Json = {"status": "ok"}

@@ -42,7 +42,8 @@ class Terms:
     def of(cls, text: str, language: str) -> "Terms":
         """Count the stems of a text."""
         found = stems(text, language)
-        return cls(Counter(found), len(found))
+        # A plain dictionary: of one with words and numbers alone the garbage collector need not take notice.
+        return cls(dict(Counter(found)), len(found))
 
 
 def stems(text: str, language: str) -> list[str]:
