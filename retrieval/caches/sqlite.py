@@ -14,6 +14,7 @@ from pathlib import Path
 
 from retrieval.errors import CacheUnavailable
 from retrieval.limits import CacheLimits
+from retrieval.sqlite_file import connection, keep_journal, pragma, transaction, used_bytes
 
 # "WRcc": what PRAGMA application_id says of our files.
 APPLICATION_ID = 0x57526363
@@ -42,10 +43,10 @@ class SqliteCache:
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            self._writer = self._connect()
+            self._writer = connection(self._path, self._limits.wait_seconds)
             self._check()
             self._prepare()
-            self._reader = self._connect()
+            self._reader = connection(self._path, self._limits.wait_seconds)
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
         """Return the entries that are there. Raises CacheUnavailable."""
@@ -65,7 +66,7 @@ class SqliteCache:
         with self._translated(), self._writing:
             if not self._open:
                 return
-            with self._transaction():
+            with transaction(self._writer):
                 self._writer.executemany("INSERT OR REPLACE INTO entries (key, expires, value) VALUES (?, ?, ?)", rows)
                 self._forget(now)
 
@@ -76,23 +77,17 @@ class SqliteCache:
             self._reader.close()
             self._writer.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        wait = self._limits.wait_seconds
-        return sqlite3.connect(self._path, timeout=wait, isolation_level=None, check_same_thread=False)
-
     def _check(self) -> None:
         """Refuse a file that something else has written."""
         tables = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and self._pragma("application_id") != APPLICATION_ID:
+        if tables and pragma(self._writer, "application_id") != APPLICATION_ID:
             raise CacheUnavailable(f"{self._path} is a database of another program")
 
     def _prepare(self) -> None:
         """Make the table; an older one is dropped, since a cache holds nothing that cannot be had again."""
-        self._writer.execute("PRAGMA journal_mode=WAL")
-        self._writer.execute("PRAGMA synchronous=NORMAL")
-        self._writer.execute("PRAGMA journal_size_limit=16000000")
-        with self._transaction():
-            if self._pragma("user_version") == SCHEMA_VERSION:
+        keep_journal(self._writer)
+        with transaction(self._writer):
+            if pragma(self._writer, "user_version") == SCHEMA_VERSION:
                 return
             self._writer.execute("DROP TABLE IF EXISTS entries")
             for statement in SCHEMA.strip().split(";\n"):
@@ -104,28 +99,12 @@ class SqliteCache:
         """Delete some of what has ended, and the oldest while the file is too full."""
         ended = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ? LIMIT ?)"
         self._writer.execute(ended, (now, ENDED_AT_ONCE))
-        if self._used_bytes() <= self._limits.total_bytes:
+        if used_bytes(self._writer) <= self._limits.total_bytes:
             return
         oldest = "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY id LIMIT ?)"
-        while self._used_bytes() > self._limits.total_bytes * USED_AFTER_EVICTION:
+        while used_bytes(self._writer) > self._limits.total_bytes * USED_AFTER_EVICTION:
             if not self._writer.execute(oldest, (OLDEST_AT_ONCE,)).rowcount:
                 return
-
-    def _used_bytes(self) -> int:
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
-
-    def _pragma(self, name: str) -> int:
-        return int(self._writer.execute(f"PRAGMA {name}").fetchone()[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._writer.execute("ROLLBACK")
-            raise
-        self._writer.execute("COMMIT")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ from retrieval.lasting_index import LastingIndex, Numbers
 from retrieval.limits import MemoryLimits
 from retrieval.memory import Near, ReadPage, Sharing, text_key
 from retrieval.rank import Vectors, headed
+from retrieval.sqlite_file import connection, keep_journal, pragma, transaction, used_bytes
 from retrieval.types import Document, Hit
 
 log = logging.getLogger(__name__)
@@ -88,11 +89,11 @@ class DiskMemory:
             if not self._open:
                 return
             self._check_lengths([vector for page in pages for _, vector in page.passages])
-            with self._transaction():
+            with transaction(self._writer):
                 for page in pages:
                     self._put(page)
             # One after the other: what makes room must not be undone with what found none.
-            with self._transaction():
+            with transaction(self._writer):
                 self._make_room()
 
     def near(self, vector: Vectors, count: int) -> list[Near]:
@@ -139,7 +140,7 @@ class DiskMemory:
             with self._writing:
                 if not self._open:
                     return
-                with self._transaction():
+                with transaction(self._writer):
                     self._make_room()
             self._learn()
             if self._index.outgrown(self._count()):
@@ -208,7 +209,9 @@ class DiskMemory:
         before = self._clock() - limits.keep_seconds
         self._forget([row[0] for row in self._writer.execute("SELECT id FROM pages WHERE read_at < ?", (before,))])
         full = 1.0
-        while self._count(self._writer) > limits.passages * full or self._used_bytes() > limits.total_bytes * full:
+        while (
+            self._count(self._writer) > limits.passages * full or used_bytes(self._writer) > limits.total_bytes * full
+        ):
             full = USED_AFTER_EVICTION
             oldest = "SELECT id FROM pages ORDER BY read_at LIMIT ?"
             found = [row[0] for row in self._writer.execute(oldest, (OLDEST_AT_ONCE,))]
@@ -228,9 +231,6 @@ class DiskMemory:
         query = "SELECT count(*) FROM passages"
         rows = connection.execute(query).fetchall() if connection else self._read(query)
         return int(rows[0][0])
-
-    def _used_bytes(self) -> int:
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
 
     def _new_index(self) -> None:
         self._index = LastingIndex(self._limits)
@@ -333,38 +333,20 @@ class DiskMemory:
     def _connect(self) -> None:
         """Open the file, and make its tables; older ones are dropped: what they hold can be read again."""
         self._path.touch(mode=0o600)
-        self._writer = self._connection()
-        if not self._pragma("application_id"):
+        self._writer = connection(self._path, self._limits.wait_seconds)
+        if not pragma(self._writer, "application_id"):
             # Before the log that is written ahead: the head of the file itself must say whose it is.
             self._writer.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        for setting in ("journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=16000000"):
-            self._writer.execute(f"PRAGMA {setting}")
-        with self._transaction():
-            if self._pragma("user_version") != SCHEMA_VERSION:
+        keep_journal(self._writer)
+        with transaction(self._writer):
+            if pragma(self._writer, "user_version") != SCHEMA_VERSION:
                 for table in ("pages", "passages", "words"):
                     self._writer.execute(f"DROP TABLE IF EXISTS {table}")
                 for statement in SCHEMA.strip().split(";\n"):
                     self._writer.execute(statement)
                 self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        self._reader = self._connection()
+        self._reader = connection(self._path, self._limits.wait_seconds)
         self._reader.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'words', 'row')")
-
-    def _connection(self) -> sqlite3.Connection:
-        wait = self._limits.wait_seconds
-        return sqlite3.connect(self._path, timeout=wait, isolation_level=None, check_same_thread=False)
-
-    def _pragma(self, name: str) -> int:
-        return int(self._writer.execute(f"PRAGMA {name}").fetchone()[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._writer.execute("ROLLBACK")
-            raise
-        self._writer.execute("COMMIT")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
