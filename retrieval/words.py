@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain, repeat
 
 import numpy as np
 import Stemmer
@@ -51,13 +52,16 @@ def stems(text: str, language: str) -> list[str]:
 
     Writing without spaces comes out as overlapping pairs of characters.
     """
-    out: list[str] = []
-    for word in WORD.findall(text.lower().replace("\u0301", "")):
-        if IDEOGRAPHS.search(word):
-            out += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
-        else:
-            out.append(stem(word, language))
-    return out
+    found = WORD.findall(text.lower().replace("\u0301", ""))
+    return list(chain.from_iterable(map(_of_word, found, repeat(language))))
+
+
+@lru_cache(STEMS_REMEMBERED)
+def _of_word(word: str, language: str) -> tuple[str, ...]:
+    """Return what one word in small letters comes out as."""
+    if IDEOGRAPHS.search(word):
+        return tuple(word[i : i + 2] for i in range(max(1, len(word) - 1)))
+    return (stem.__wrapped__(word, language),)
 
 
 @lru_cache(STEMS_REMEMBERED)
