@@ -53,12 +53,16 @@ class RunListener(Protocol):
 def log_to_stderr(level: str, form: LogForm = "auto") -> None:
     """Write the log to the standard error, from a level on, each line with its request's id."""
     handler = logging.StreamHandler()
+    handler.addFilter(_no_noise)
     handler.addFilter(_add_request_id)
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     handler.setFormatter(JsonLines() if as_json else logging.Formatter(FORMAT))
     logging.basicConfig(level=level, handlers=[handler])
-    for noisy in NOISY:
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _no_noise(record: logging.LogRecord) -> bool:
+    """Leave out what libraries tell of their work; a level of theirs would not do, as some set it on import."""
+    return record.levelno >= logging.WARNING or not record.name.startswith(NOISY)
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:

@@ -52,3 +52,13 @@ def test_lines_are_json_where_nobody_looks(tmp_path, form, as_json):
     done = subprocess.run([sys.executable, "-c", script % form], capture_output=True, text=True, check=True)
     assert done.stderr.startswith("{") == as_json
     assert "hello" in done.stderr
+
+
+def test_libraries_that_set_their_own_level_on_import_are_not_heard():
+    script = (
+        "import logging; from agent.telemetry import log_to_stderr; log_to_stderr('INFO'); import bm25s\n"
+        "bm25s.BM25().index([['a'], ['b']], show_progress=False); logging.getLogger('httpx2').warning('heard')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert [line for line in done.stderr.splitlines() if "heard" not in line] == []
+    assert "heard" in done.stderr
