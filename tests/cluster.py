@@ -159,7 +159,7 @@ class Cluster:
 
 
 async def up(client, *urls):
-    """Wait until all addresses answer."""
+    """Wait until all addresses answer well."""
     with anyio.fail_after(START_SECONDS):
         for url in urls:
             while not await _answers(client, url):  # noqa: ASYNC110  (another process starts)
@@ -237,5 +237,5 @@ async def cluster(folder, *, shares=True):
             stack.push_async_callback(process.stop, signal.SIGKILL if process in servers else signal.SIGTERM)
         base = f"http://127.0.0.1:{port}"
         made = Cluster(site, engine, servers, bases, base, client, folder, redis, redis_port, keys)
-        await up(client, *(f"{each}/health" for each in (*bases, base)))
+        await up(client, *(f"{each}/ready" for each in (*bases, base)))
         yield made

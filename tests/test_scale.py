@@ -270,7 +270,7 @@ async def test_either_server_is_killed_and_the_other_serves_on(both, number):
     assert len(after) >= 8
     assert {(each.status, each.read) for each in after} == {(200, PAGES)}
     assert both.site.most_open <= FetchLimits().per_host
-    await up(both.client, f"{both.bases[number]}/health")
+    await up(both.client, f"{both.bases[number]}/ready")
 
 
 async def test_the_places_that_a_dead_server_held_are_freed(both):
@@ -289,7 +289,7 @@ async def test_the_places_that_a_dead_server_held_are_freed(both):
         reply = await both.ask(base=both.bases[1])
     both.servers[0].start()
     assert reply.json()["coverage"]["read"] == PAGES
-    await up(both.client, f"{both.bases[0]}/health")
+    await up(both.client, f"{both.bases[0]}/ready")
 
 
 async def test_a_server_that_is_stopped_loses_no_question(both):
@@ -304,7 +304,7 @@ async def test_a_server_that_is_stopped_loses_no_question(both):
     assert [(each.status, each.read) for each in outcomes] == [(200, PAGES)] * 24
     # One was refused by it, and answered by the other.
     assert " 503 : " in (both.folder / "access.log").read_text()
-    await up(both.client, f"{both.bases[0]}/health")
+    await up(both.client, f"{both.bases[0]}/ready")
 
 
 async def test_without_redis_answers_go_on_and_with_it_they_share_again(both):
