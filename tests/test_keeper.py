@@ -75,8 +75,8 @@ class Aside:
     def __getattr__(self, name):
         return lambda *arguments: self._pool.submit(getattr(self.itself, name), *arguments).result()
 
-    def run(self, statement: str) -> None:
-        self._pool.submit(self.itself._writer.execute, statement).result()
+    def run(self, statement: str) -> list[tuple]:
+        return self._pool.submit(lambda: self.itself._writer.execute(statement).fetchall()).result()
 
 
 @pytest.fixture
@@ -284,7 +284,8 @@ async def test_a_memory_that_fails_is_an_engine_that_fails_is_left_alone_and_rec
 
 async def test_a_full_disk_is_told_of_and_what_lies_on_it_is_still_searched(store, memory):
     store.keep([read_page(document("Zazil"))])
-    store.run(f"PRAGMA max_page_count={store._pragma('page_count')}")
+    ((pages_now,),) = store.run("PRAGMA page_count")
+    store.run(f"PRAGMA max_page_count={pages_now}")
     pages = [read_page(document(f"n{number}", LONG)) for number in range(20)]
     await anyio.to_thread.run_sync(memory.keep, pages)
     assert memory.trouble == "cannot be written"
