@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -44,13 +43,6 @@ http {{
     include {folder}/wellread.conf;
 }}
 """
-
-
-def free_port():
-    """Find a port of loopback that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @dataclass
@@ -223,7 +215,7 @@ async def cluster(folder, *, shares=True):
         engine = await stack.enter_async_context(local.running(Engine()))
         engine.found = site.fill()
         client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=START_SECONDS))
-        port, redis_port, *ports = [free_port() for _ in range(4)]
+        port, redis_port, *ports = [local.free_port() for _ in range(4)]
         keys = [f"key-{number}" for number in range(KEYS)]
         redis = redis_server(redis_port, folder) if shares else None
         shared = f"redis://127.0.0.1:{redis_port}/0" if shares else ""

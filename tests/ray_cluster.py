@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ import anyio
 import httpx2
 
 from tests.many_hosts import ManyHosts
+from tests.web import free_port
 
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venv-ray" / "bin" / "python"
@@ -93,13 +93,6 @@ async def cluster(web: ManyHosts, *, nodes: int, at_once: int = 16, **more: str)
             await asyncio.wait_for(process.communicate(), START_SECONDS)
         except TimeoutError:
             process.kill()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def client(nodes: Nodes) -> httpx2.AsyncClient:

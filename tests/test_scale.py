@@ -14,7 +14,7 @@ from redis import Redis
 
 from retrieval.limits import FetchLimits
 from tests import web as local
-from tests.cluster import A_MINUTE, AT_ONCE, MISSING, PAGES, cluster, free_port, nginx, up
+from tests.cluster import A_MINUTE, AT_ONCE, MISSING, PAGES, cluster, nginx, up
 
 pytestmark = [
     pytest.mark.anyio,
@@ -207,7 +207,7 @@ async def posted(folder, answer):
     """Post once through nginx to two servers that answer alike; give the reply, and how often each was asked."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(local.running(Scripted(answer=answer))) for _ in range(2)]
-        port = free_port()
+        port = local.free_port()
         front = nginx(port, [each.port for each in servers], folder)
         front.start()
         stack.push_async_callback(front.stop)

@@ -122,3 +122,10 @@ async def serving(app):
                     await anyio.sleep(0.005)
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
             process.should_exit = True
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

@@ -34,7 +34,7 @@ from retrieval.memories.disk import DiskMemory
 from retrieval.rank import Vectors
 from retrieval.types import Document, Hit, Page
 from tests.benchmarks import direct, servers
-from tests.benchmarks.recall import score
+from tests.benchmarks.recall import grouped, score
 from tests.benchmarks.tables import table, write
 
 Row = dict[str, Any]
@@ -202,12 +202,8 @@ def found_of_exact(kind: Kind, kept: Vectors, queries: Vectors) -> tuple[float, 
 
 def report(rows: list[Row], told: str, kept: Vectors, queries: Vectors) -> str:
     """Write a line for each set and language, and one for each kind of index."""
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        for name in ("all", f"language {row['language']}", f"set {row['set']}"):
-            groups[name].append(row)
     lines = []
-    for name, group in sorted(groups.items()):
+    for name, group in grouped(rows):
         ms = sorted(row["ms"] for row in group)
         share = statistics.fmean(row["all"] for row in group)
         pages = statistics.median(row["read"] for row in group)

@@ -167,14 +167,19 @@ def combined(stages: Sequence[Stage | None], *, any_will_do: bool) -> Stage | No
     return STAGES[max(gone) if any_will_do else min(gone)]
 
 
-def report(rows: list[Row]) -> str:
-    """Write a line for each set and language, with the questions that each stage lost."""
+def grouped(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """Return the rows of all questions, of each language and of each set, by name."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         for name in ("all", f"language {row['language']}", f"set {row['set']}"):
             groups[name].append(row)
+    return sorted(groups.items())
+
+
+def report(rows: list[Row]) -> str:
+    """Write a line for each set and language, with the questions that each stage lost."""
     lines = []
-    for name, group in sorted(groups.items()):
+    for name, group in grouped(rows):
         counts = Counter(row["lost"] for row in group)
         shares = [fmean(row[ranking] for row in group) for ranking in ("all", "words")]
         lines.append([name, len(group), *shares, *(counts[stage] for stage in STAGES)])
