@@ -61,12 +61,6 @@ def settings(web, port: int) -> str:
     return text.replace("ultrasecretkey", "for this test").replace("port : 8888", f"port : {port}\n    limiter: false")
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
-
-
 def started(path: Path, port: int) -> subprocess.Popen:
     """Start the server and wait until it listens. Blocks."""
     environment = {"SEARX_SETTINGS_PATH": str(path), "PATH": "/usr/bin:/bin"}
@@ -92,7 +86,7 @@ async def upstream():
 
 @pytest.fixture
 async def engine(upstream, tmp_path):
-    port, path = free_port(), tmp_path / "settings.yml"
+    port, path = local.free_port(), tmp_path / "settings.yml"
     path.write_text(settings(upstream, port))
     process = await anyio.to_thread.run_sync(started, path, port)
     try:
