@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests import test_searx
+from tests import web as local
 from tests.deployed import DEPLOY, KUBERNETES, ROOT, documents, env_file, of_kind, unit
 
 BIN = Path(sys.executable).parent
@@ -187,7 +188,7 @@ def over(below, above):
 def test_a_searx_with_our_settings_answers_in_json(tmp_path):
     ours = yaml.safe_load((DEPLOY / "searxng" / "settings.yml").read_text())
     assert ours.pop("use_default_settings")  # it wants SearXNG's own file, which this ancestor does not have
-    port = test_searx.free_port()
+    port = local.free_port()
     given = {"server": {"port": port, "secret_key": "for this test"}, "engines": []}
     path = tmp_path / "settings.yml"
     path.write_text(yaml.safe_dump(over(over(yaml.safe_load(test_searx.EXAMPLE.read_text()), ours), given)))
