@@ -20,7 +20,7 @@ from agent.across_weights import INTERCEPT, PROVEN, REJECTED, WEIGHTS
 from agent.said import Said, is_month, said
 from agent.support import PageText, Support, missing
 from retrieval.errors import EmbedderUnavailable
-from retrieval.rank import Embedder, Vectors
+from retrieval.rank import Embedder, Vectors, embedded
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Across:
         """
         sentences = sorted(page.ranked[:SENTENCES_OF_PAGE], key=lambda sentence: sentence.start)
         asked = said(claim, self.language)
-        cosines = self._embedded(page, sentences) @ self._embedder.embed((claim,), "query")[0]
+        cosines = self._embedded(page, sentences) @ embedded((claim,), "query", self._embedder)[0]
         place = int(np.argmax(cosines))
         nearest, near = sentences[place], sentences[max(0, place - 1) : place + 2]
         length = len(page.document.text[nearest.start : nearest.end].strip())
@@ -85,7 +85,7 @@ class Across:
         written = [text[sentence.start : sentence.end].strip()[:SENTENCE_CHARS] for sentence in sentences]
         new = tuple(dict.fromkeys(each for each in written if each not in self._vectors))
         if new:
-            self._vectors.update(zip(new, self._embedder.embed(new, "query"), strict=True))
+            self._vectors.update(zip(new, embedded(new, "query", self._embedder), strict=True))
         return np.stack([self._vectors[each] for each in written])
 
 

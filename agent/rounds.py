@@ -22,6 +22,7 @@ from agent.types import PageOutcome, Plan, Progress, Question
 from retrieval import urls
 from retrieval.ahead import Ahead
 from retrieval.chunk import chunk
+from retrieval.computing import computed_by
 from retrieval.errors import SearchFailed
 from retrieval.further import further_queries, search_further
 from retrieval.limits import FetchLimits, SearchLimits
@@ -170,7 +171,7 @@ class Rounds:
 
         async def embed() -> None:
             while reading:
-                if not await anyio.to_thread.run_sync(ahead.step, limiter=tools.rank_limiter):
+                if not await computed_by(tools.rank_limiter, ahead.step):
                     await anyio.sleep(AHEAD_PAUSE_SECONDS)
 
         async with anyio.create_task_group() as tasks:
@@ -181,7 +182,7 @@ class Rounds:
 
     async def _rank(self, ahead: Ahead) -> None:
         tools = self.tools
-        self.ranking = await anyio.to_thread.run_sync(self._ranked, ahead, limiter=tools.rank_limiter)
+        self.ranking = await computed_by(tools.rank_limiter, self._ranked, ahead)
         if tools.reranker is not None:
             again = partial(reranked, ahead.queries[0], self.ranking, tools.reranker, tools.rank_limits)
             self.ranking = await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval import index, words
+from retrieval.computing import out_of_turn
 from retrieval.errors import EmbedderUnavailable
 from retrieval.limits import RankLimits
 from retrieval.types import Passage, Ranked
@@ -93,7 +94,7 @@ def rank(
         return index.similarities(asked, np.stack([known.vectors[texts[i]] for i in rows]))
 
     try:
-        asked = embedder.embed(tuple(queries), "query")
+        asked = embedded(tuple(queries), "query", embedder)
         order = np.argsort(-_fused(by_words[candidates], _joined(cosines(candidates))), kind="stable")
         wider = _with_neighbors(passages, candidates, candidates[order[: limits.neighbors_of]])
         near = cosines(wider)
@@ -114,7 +115,13 @@ def learn(texts: Sequence[str], embedder: Embedder, known: Known) -> None:
     """Embed the texts whose vectors are not known. Blocks. Raises EmbedderUnavailable."""
     new = tuple(dict.fromkeys(text for text in texts if text not in known.vectors))
     if new:
-        known.vectors.update(zip(new, embedder.embed(new, "passage"), strict=True))
+        known.vectors.update(zip(new, embedded(new, "passage", embedder), strict=True))
+
+
+def embedded(texts: tuple[str, ...], kind: TextKind, embedder: Embedder) -> Vectors:
+    """Embed texts, and let other threads compute meanwhile. Blocks. Raises EmbedderUnavailable."""
+    with out_of_turn():
+        return embedder.embed(texts, kind)
 
 
 def headed(passage: Passage) -> str:
