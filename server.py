@@ -120,7 +120,7 @@ INTERNAL = "Something went wrong inside the server; its log tells more."
 SWITCH_SECONDS = 0.0005
 # After how many new objects, and collections of the younger ones, cycles are looked for; by default 700, 10 and 10.
 # Little at a time, and the old ones rarely: each look holds the event loop, the longer the more it looks at.
-COLLECT_AFTER = (1_000, 20, 200)
+COLLECT_AFTER = (1_000, 5, 800)
 PUBLIC_PATHS = frozenset({"/", "/health", "/ready", "/version", "/docs", "/openapi.json"})
 PAGE_FILES = "/page/"
 LIVES: Json = {"status": "ok"}
