@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import uvloop
+
 from agent import cache_command
 from agent.ask import ask
 from agent.build import open_tools
@@ -113,7 +115,7 @@ def _run(chosen: argparse.Namespace, serve: Serve) -> int:
         log.warning("%s", note)
     # A stop while weights are still loading unwinds what is open, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    asyncio.run(serve(settings))
+    uvloop.run(serve(settings))
     return 0
 
 

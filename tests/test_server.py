@@ -640,7 +640,7 @@ def test_bad_settings_are_told_plainly(monkeypatch, capsys):
 SERVE = """
 import asyncio, sys
 from contextlib import asynccontextmanager, suppress
-import server
+import server, uvloop
 from agent.settings import Settings
 from agent.types import Text
 from tests.test_server import ANSWER, Endless, FakeTools
@@ -658,7 +658,7 @@ async def finishing(question, tools, emit):
     await emit(ANSWER)
 
 answer = finishing if sys.argv[1] == "finishing" else Endless()
-asyncio.run(server.serve(Settings(port=0, drain_seconds=float(sys.argv[2])), opened, answer))
+uvloop.run(server.serve(Settings(port=0, drain_seconds=float(sys.argv[2])), opened, answer))
 print("left", flush=True)
 """
 
@@ -717,10 +717,10 @@ def test_what_runs_may_finish_after_a_signal_and_what_is_new_is_refused():
 
 
 OPENING = """
-import asyncio, sys
+import sys
 from contextlib import asynccontextmanager
 import anyio
-import server
+import server, uvloop
 from agent.errors import BadSettings
 from agent.settings import Settings
 from tests.test_server import FakeTools, tower
@@ -732,7 +732,7 @@ async def opened(settings):
     yield FakeTools()
 
 try:
-    asyncio.run(server.serve(Settings(port=int(sys.argv[1])), opened, tower))
+    uvloop.run(server.serve(Settings(port=int(sys.argv[1])), opened, tower))
 except BadSettings as error:
     print(error, flush=True)
 """
