@@ -25,6 +25,8 @@ pytestmark = [
 # How long a busy machine may take for what takes seconds.
 PATIENCE_SECONDS = 120
 PAGE_SECONDS = 0.15
+# More than the fail_timeout of nginx's configuration, which counts whole seconds.
+LEFT_ALONE_SECONDS = 7.0
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,18 @@ async def until(true):
     with anyio.fail_after(PATIENCE_SECONDS):
         while not true():  # noqa: ASYNC110  (other processes do it)
             await anyio.sleep(0.02)
+
+
+async def back(both, number):
+    """Start a server again, and wait until nginx counts on it: after a while it tries one that failed by one request."""
+    failed_last, log = anyio.current_time(), both.folder / "access.log"
+    both.servers[number].start()
+    await up(both.client, f"{both.bases[number]}/ready")
+    await anyio.sleep_until(failed_last + LEFT_ALONE_SECONDS)
+    known = len(log.read_text())
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while both.bases[number].removeprefix("http://") not in log.read_text()[known:]:
+            await both.client.get(f"{both.base}/ready")
 
 
 # ---- what holds for both together
@@ -261,7 +275,7 @@ async def test_either_server_is_killed_and_the_other_serves_on(both, number):
         killed_at.append(anyio.current_time())
 
     outcomes = await asked(both, 32, meanwhile=kill)
-    both.servers[number].start()
+    await back(both, number)
     before = [each for each in outcomes if each.asked_at <= killed_at[0]]
     after = [each for each in outcomes if each.asked_at > killed_at[0]]
     # Those that the dead one was answering are lost, and nothing else is: their clients ask again by themselves.
@@ -270,7 +284,6 @@ async def test_either_server_is_killed_and_the_other_serves_on(both, number):
     assert len(after) >= 8
     assert {(each.status, each.read) for each in after} == {(200, PAGES)}
     assert both.site.most_open <= FetchLimits().per_host
-    await up(both.client, f"{both.bases[number]}/ready")
 
 
 async def test_the_places_that_a_dead_server_held_are_freed(both):
@@ -287,9 +300,8 @@ async def test_the_places_that_a_dead_server_held_are_freed(both):
     both.site.seconds = 0.0
     with anyio.fail_after(PATIENCE_SECONDS):
         reply = await both.ask(base=both.bases[1])
-    both.servers[0].start()
+    await back(both, 0)
     assert reply.json()["coverage"]["read"] == PAGES
-    await up(both.client, f"{both.bases[0]}/ready")
 
 
 async def test_a_server_that_is_stopped_loses_no_question(both):
@@ -300,11 +312,10 @@ async def test_a_server_that_is_stopped_loses_no_question(both):
         await both.servers[0].stop(signal.SIGTERM)
 
     outcomes = await asked(both, 24, meanwhile=stop)
-    both.servers[0].start()
+    await back(both, 0)
     assert [(each.status, each.read) for each in outcomes] == [(200, PAGES)] * 24
     # One was refused by it, and answered by the other.
     assert " 503 : " in (both.folder / "access.log").read_text()
-    await up(both.client, f"{both.bases[0]}/ready")
 
 
 async def test_without_redis_answers_go_on_and_with_it_they_share_again(both):
