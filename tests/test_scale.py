@@ -95,7 +95,7 @@ async def until(true):
 
 
 async def back(both, number):
-    """Start a server again, and wait until nginx counts on it: after a while it tries one that failed by one request."""
+    """Start a server again, and wait until nginx counts on it: it tries one that failed by one request."""
     failed_last, log = anyio.current_time(), both.folder / "access.log"
     both.servers[number].start()
     await up(both.client, f"{both.bases[number]}/ready")
