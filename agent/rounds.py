@@ -184,6 +184,7 @@ class Rounds:
         tools = self.tools
         self.ranking = await computed_by(tools.rank_limiter, self._ranked, ahead)
         if tools.reranker is not None:
+            # It has no turn to take: a reranker waits for what no Python computes.
             again = partial(reranked, ahead.queries[0], self.ranking, tools.reranker, tools.rank_limits)
             self.ranking = await anyio.to_thread.run_sync(again, limiter=tools.rank_limiter)
         first = self.read[0].outcomes[: len(_distinct(self._named, ()))]
